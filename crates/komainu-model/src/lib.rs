@@ -1,0 +1,41 @@
+//! The vocabulary of Komainu.
+//!
+//! Identifiers, time and the domain values that more than one crate speaks about. Everything a user can name is
+//! parsed here, once, into a type that cannot be wrong; deeper code does not check again.
+//!
+//! Nothing here opens a socket, asks for the time, or knows an encoding: AWS JSON, MQTT payloads and stored records
+//! are types of the crates that own those formats, converted by hand to and from these.
+
+mod access;
+mod alert;
+mod change;
+mod fleet;
+mod id;
+mod metric;
+mod mqtt;
+mod profile;
+mod scope;
+mod time;
+mod violation;
+
+pub use access::{AccessKey, AccessKeyId, AccessKeyStatus, SecretKey};
+pub use alert::{
+    AlertContext, Delivery, DeliveryId, DeliveryState, Notification, NotificationKind, Protocol, Subscription,
+    SubscriptionId, SubscriptionState, SubscriptionToken, Topic, TopicName,
+};
+pub use change::{Batch, Change, Record, RecordKey};
+pub use fleet::{
+    Certificate, CertificateId, CertificateMode, CertificateStatus, GroupMembership, GroupName, Policy,
+    PolicyAttachment, PolicyName, PolicyTarget, PolicyVersion, PolicyVersionId, ResourceTags, Thing, ThingGroup,
+    ThingName, ThingPrincipal, ThingPrincipalType, ThingType, ThingTypeName,
+};
+pub use id::{InvalidName, NameProblem};
+pub use metric::{CloudMetric, Datapoint, DeviceMetric, Metric, MetricName, MetricValue, ReporterName};
+pub use mqtt::{ClientId, DisconnectReason};
+pub use profile::{
+    AlertTarget, AlertTargetKind, Behavior, BehaviorName, Comparison, ConfidenceLevel, Criteria, DetectTarget,
+    ExpectedValue, MetricToRetain, ProfileName, SecurityProfile, Statistic,
+};
+pub use scope::{AccountId, Arn, Region, Scope};
+pub use time::Timestamp;
+pub use violation::{ActiveViolation, VerificationState, ViolationEvent, ViolationEventType, ViolationId};

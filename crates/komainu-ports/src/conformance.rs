@@ -1,0 +1,1 @@
+//! Conformance suites: what every engine behind a port must pass.

@@ -1,0 +1,38 @@
+//! The ports: what Komainu asks of the world, in domain words, and what its edges ask of each other.
+//!
+//! A port is a trait that can be a `dyn`. The engines that stand behind the outward ports are in `komainu-engines`;
+//! the inward ports ([`Directory`], [`Broker`], [`ReportSink`], [`HttpHandoff`]) let the gateway, the control plane
+//! and the pipeline work together without depending on each other. Each outward port has an in-memory engine here,
+//! which is also the test double, and a conformance suite that every engine passes.
+
+mod authority;
+mod broker;
+mod clock;
+pub mod conformance;
+mod delivery;
+mod directory;
+mod memory;
+mod session;
+mod store;
+
+use std::future::Future;
+use std::pin::Pin;
+
+pub use authority::{
+    Authority, AuthorityError, CertificateSubject, IssuedCertificate, IssuedKeyPair, NotificationSignature,
+};
+pub use broker::{
+    Broker, BrokerError, ByteStream, HttpHandoff, MeterReading, OutboundMessage, PeerInfo, QualityOfService,
+    ReportEncoding, ReportMessage, ReportSink, ReportSinkError, WebSocketIdentity,
+};
+pub use clock::{Clock, IdSource, ManualClock, RandomIds, SeededIds, SystemClock};
+pub use delivery::{Courier, DeliveryOutcome};
+pub use directory::{AttachedThing, ChangeObserver, DeviceProfiles, Directory, Principal};
+pub use memory::MemoryStore;
+pub use store::{
+    ActiveViolationQuery, CriteriaKind, DatapointQuery, Page, PageToken, Paged, Pruned, Store, StoreError,
+    ViolationEventQuery,
+};
+
+/// A future of a `dyn` port.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

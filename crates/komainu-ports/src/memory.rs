@@ -1,0 +1,3 @@
+//! In-memory engines.
+/// s
+pub struct MemoryStore;

@@ -1,0 +1,1 @@
+//! Where MQTT sessions and retained messages are written down.

@@ -1,0 +1,174 @@
+//! Where state and history are written down.
+
+use komainu_model::{
+    ActiveViolation, Change, Datapoint, Delivery, Metric, ProfileName, Record, ReporterName, Scope, Timestamp,
+    VerificationState, ViolationEvent, ViolationId,
+};
+
+/// The control plane's records, the history of the last 14 days, and the outbox.
+///
+/// Calls block; an edge makes them where blocking is allowed.
+pub trait Store: Send + Sync {
+    /// Every record, to build the cores' state from at start.
+    fn load(&self) -> Result<Vec<(Scope, Record)>, StoreError>;
+
+    /// Carries out all changes or none. Durable when it returns `Ok`.
+    fn commit(&self, batch: &[Change]) -> Result<(), StoreError>;
+
+    /// Active violations in the order (started, id), newest first.
+    fn active_violations(
+        &self,
+        scope: &Scope,
+        query: &ActiveViolationQuery,
+        page: &Page,
+    ) -> Result<Paged<ActiveViolation>, StoreError>;
+
+    /// Violation events in the order (time, id), newest first.
+    fn violation_events(
+        &self,
+        scope: &Scope,
+        query: &ViolationEventQuery,
+        page: &Page,
+    ) -> Result<Paged<ViolationEvent>, StoreError>;
+
+    /// Sets what people found out about a violation, in its active record and in all its events. Says whether the
+    /// violation is known.
+    fn verify_violation(
+        &self,
+        scope: &Scope,
+        violation: &ViolationId,
+        state: VerificationState,
+        description: Option<&str>,
+    ) -> Result<bool, StoreError>;
+
+    /// Values of one metric of one device in the order of time, oldest first.
+    fn datapoints(&self, scope: &Scope, query: &DatapointQuery, page: &Page) -> Result<Paged<Datapoint>, StoreError>;
+
+    /// Shows `visit` every value that is not older than `since`, of every scope, in the order of time.
+    fn replay_datapoints(&self, since: Timestamp, visit: &mut dyn FnMut(Scope, Datapoint)) -> Result<(), StoreError>;
+
+    /// At most `limit` deliveries that are due at `now`, the longest due first.
+    fn deliveries_due(&self, now: Timestamp, limit: usize) -> Result<Vec<Delivery>, StoreError>;
+
+    /// When the next delivery is due that is not due at `now`.
+    fn next_delivery_at(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Removes history (events, values, dead deliveries) older than `before`.
+    fn prune(&self, before: Timestamp) -> Result<Pruned, StoreError>;
+}
+
+/// Why the store could not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// What is stored cannot be read: it was damaged, or written by a newer version.
+    #[error("stored {what} cannot be read: {reason}")]
+    Damaged {
+        /// What was to be read.
+        what: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A page token that this store did not give.
+    #[error("page token is not valid")]
+    BadPageToken,
+    /// The medium failed; trying again may help.
+    #[error("store is unavailable while {doing}")]
+    Unavailable {
+        /// What was tried.
+        doing: &'static str,
+        /// Why it failed.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// Which active violations.
+#[derive(Debug, Clone, Default)]
+pub struct ActiveViolationQuery {
+    /// Only this device's.
+    pub reporter: Option<ReporterName>,
+    /// Only this profile's.
+    pub profile: Option<ProfileName>,
+    /// Only of behaviors of this kind.
+    pub criteria: Option<CriteriaKind>,
+    /// Suppressed ones, too. AWS's default is that they are left out.
+    pub include_suppressed: bool,
+    /// Only in this state of verification.
+    pub verification: Option<VerificationState>,
+}
+
+/// Which violation events.
+#[derive(Debug, Clone)]
+pub struct ViolationEventQuery {
+    /// Not before.
+    pub from: Timestamp,
+    /// Not after.
+    pub to: Timestamp,
+    /// Only this device's.
+    pub reporter: Option<ReporterName>,
+    /// Only this profile's.
+    pub profile: Option<ProfileName>,
+    /// Only of behaviors of this kind.
+    pub criteria: Option<CriteriaKind>,
+    /// Suppressed ones, too.
+    pub include_suppressed: bool,
+    /// Only in this state of verification.
+    pub verification: Option<VerificationState>,
+}
+
+/// The kinds of criteria, as AWS filters by them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CriteriaKind {
+    /// Compared with a fixed value.
+    Static,
+    /// Compared with a percentile.
+    Statistical,
+    /// Compared with a learned model.
+    MachineLearning,
+}
+
+/// Which values.
+#[derive(Debug, Clone)]
+pub struct DatapointQuery {
+    /// The device.
+    pub reporter: ReporterName,
+    /// The metric.
+    pub metric: Metric,
+    /// Not before.
+    pub from: Timestamp,
+    /// Not after.
+    pub to: Timestamp,
+}
+
+/// Which part of a list.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// What follows this, or the beginning.
+    pub after: Option<PageToken>,
+    /// At most so many, 1..=1000.
+    pub limit: usize,
+}
+
+/// Where a page ended; text that a client hands back as it got it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageToken(pub String);
+
+/// A part of a list. Pages are stable: what is inserted meanwhile neither repeats nor hides an older item.
+#[derive(Debug, Clone)]
+pub struct Paged<T> {
+    /// The part.
+    pub items: Vec<T>,
+    /// Where it ended, when there is more.
+    pub next: Option<PageToken>,
+}
+
+/// What was removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Violation events.
+    pub violation_events: u64,
+    /// Values.
+    pub datapoints: u64,
+    /// Dead deliveries.
+    pub deliveries: u64,
+}
