@@ -16,7 +16,7 @@ pub trait IdSource: Send + Sync {
     /// A new UUID, hyphenated, lower case.
     fn uuid(&self) -> String;
 
-    /// `N` bytes that nobody can guess.
+    /// 32 bytes that nobody can guess.
     fn secret(&self) -> [u8; 32];
 }
 
@@ -64,13 +64,10 @@ impl IdSource for RandomIds {
         uuid::Uuid::new_v4().to_string()
     }
 
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that makes random secrets")]
     fn secret(&self) -> [u8; 32] {
-        let (one, two) = (uuid::Uuid::new_v4(), uuid::Uuid::new_v4());
-        let mut input = [0u8; 32];
-        input[..16].copy_from_slice(one.as_bytes());
-        input[16..].copy_from_slice(two.as_bytes());
-        input
+        let mut secret = [0u8; 32];
+        getrandom::fill(&mut secret).expect("the operating system has a random source");
+        secret
     }
 }
 
