@@ -1,8 +1,8 @@
 //! Where state and history are written down.
 
 use komainu_model::{
-    ActiveViolation, Change, Datapoint, Delivery, Metric, ProfileName, Record, ReporterName, Scope, Timestamp,
-    VerificationState, ViolationEvent, ViolationId,
+    ActiveViolation, Behavior, Change, Datapoint, Delivery, ExpectedValue, Metric, ProfileName, Record, ReporterName,
+    Scope, Timestamp, VerificationState, ViolationEvent, ViolationId,
 };
 
 /// The control plane's records, the history of the last 14 days, and the outbox.
@@ -44,10 +44,11 @@ pub trait Store: Send + Sync {
     /// Values of one metric of one device in the order of time, oldest first.
     fn datapoints(&self, scope: &Scope, query: &DatapointQuery, page: &Page) -> Result<Paged<Datapoint>, StoreError>;
 
-    /// Shows `visit` every value that is not older than `since`, of every scope, in the order of time.
+    /// Shows `visit` every value that is not older than `since`, of every scope, in the order of time. `visit` may
+    /// call the store.
     fn replay_datapoints(&self, since: Timestamp, visit: &mut dyn FnMut(Scope, Datapoint)) -> Result<(), StoreError>;
 
-    /// At most `limit` deliveries that are due at `now`, the longest due first.
+    /// At most `limit` deliveries that are due at `now`, the longest due first, then the earliest asked for.
     fn deliveries_due(&self, now: Timestamp, limit: usize) -> Result<Vec<Delivery>, StoreError>;
 
     /// When the next delivery is due that is not due at `now`.
@@ -125,6 +126,22 @@ pub enum CriteriaKind {
     Statistical,
     /// Compared with a learned model.
     MachineLearning,
+}
+
+impl CriteriaKind {
+    /// The kind of a behavior's criteria; a behavior without criteria has none and is found by no kind.
+    pub fn of(behavior: &Behavior) -> Option<Self> {
+        Some(match behavior.criteria.as_ref()?.expected {
+            ExpectedValue::Count(..)
+            | ExpectedValue::Number(..)
+            | ExpectedValue::Numbers { .. }
+            | ExpectedValue::Strings { .. }
+            | ExpectedValue::Cidrs { .. }
+            | ExpectedValue::Ports { .. } => Self::Static,
+            ExpectedValue::Statistical(..) => Self::Statistical,
+            ExpectedValue::Learned(_) => Self::MachineLearning,
+        })
+    }
 }
 
 /// Which values.
