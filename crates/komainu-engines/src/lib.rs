@@ -1,1 +1,8 @@
-//! stub
+//! The engines behind the outward ports: what Komainu uses of the world.
+//!
+//! Each engine implements a port of `komainu-ports` and passes its conformance suite. Only the program depends on
+//! this crate; everything else sees the ports.
+
+mod authority;
+
+pub use authority::{LocalAuthority, OpenAuthorityError, ServerCertificate};
