@@ -329,6 +329,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn is_a_store() {
+        crate::conformance::check_store(&|| Box::new(MemoryStore::new()));
+    }
+
+    #[test]
     fn breaks_and_mends() {
         let store = MemoryStore::new();
         store.break_medium();
