@@ -9,6 +9,7 @@ mod authority;
 mod broker;
 mod clock;
 pub mod conformance;
+pub mod conformance_session;
 mod delivery;
 mod directory;
 mod memory;
@@ -29,6 +30,10 @@ pub use clock::{Clock, IdSource, ManualClock, RandomIds, SeededIds, SystemClock}
 pub use delivery::{Courier, DeliveryOutcome};
 pub use directory::{AttachedThing, ChangeObserver, DeviceProfiles, Directory, Principal};
 pub use memory::MemoryStore;
+pub use session::{
+    MemorySessionStore, SessionNumber, SessionOperation, SessionSnapshot, SessionState, SessionStore,
+    SessionStoreError, StoredDelivery, StoredMessage, StoredSession, StoredSubscription, StoredWill,
+};
 pub use store::{
     ActiveViolationQuery, CriteriaKind, DatapointQuery, Page, PageToken, Paged, Pruned, Store, StoreError,
     ViolationEventQuery,
