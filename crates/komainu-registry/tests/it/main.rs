@@ -1,0 +1,5 @@
+//! The registry's tests, in one program.
+
+#![allow(clippy::unwrap_used, reason = "a test ends where something it needs is not there")]
+
+mod policy;
