@@ -20,10 +20,8 @@ use std::time::Duration;
 use aws_lc_rs::digest;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
-use komainu_model::Timestamp;
-use komainu_ports::{
-    Authority, AuthorityError, CertificateSubject, IssuedCertificate, IssuedKeyPair, NotificationSignature,
-};
+use komainu_model::{NotificationSignature, Timestamp};
+use komainu_ports::{Authority, AuthorityError, CertificateSubject, IssuedCertificate, IssuedKeyPair};
 use rcgen::string::Ia5String;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,

@@ -123,6 +123,20 @@ pub struct Notification {
     pub kind: NotificationKind,
     /// When it was published.
     pub at: Timestamp,
+    /// How it is signed when it travels over HTTP.
+    pub signature: NotificationSignature,
+    /// Whom people see as its sender: the topic's `DisplayName`.
+    pub sender_name: Option<String>,
+}
+
+/// How notifications over HTTP are signed: the topic's `SignatureVersion`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum NotificationSignature {
+    /// `SignatureVersion` 1, SNS's default: SHA-1.
+    #[default]
+    V1,
+    /// `SignatureVersion` 2: SHA-256.
+    V2,
 }
 
 /// Whether a notification asks for agreement or tells something.
@@ -132,6 +146,8 @@ pub enum NotificationKind {
     SubscriptionConfirmation {
         /// What the link carries.
         token: SubscriptionToken,
+        /// When the offer ends.
+        expires_at: Timestamp,
     },
     /// Tells what was published.
     Message {
@@ -148,6 +164,8 @@ pub enum NotificationKind {
     UnsubscribeConfirmation {
         /// What the link for subscribing again carries.
         token: SubscriptionToken,
+        /// When that offer ends.
+        expires_at: Timestamp,
     },
 }
 

@@ -9,6 +9,7 @@
 mod access;
 mod alert;
 mod change;
+mod egress;
 mod fleet;
 mod id;
 mod metric;
@@ -20,10 +21,11 @@ mod violation;
 
 pub use access::{AccessKey, AccessKeyId, AccessKeyStatus, SecretKey};
 pub use alert::{
-    AlertContext, Delivery, DeliveryId, DeliveryState, Notification, NotificationKind, Protocol, Subscription,
-    SubscriptionId, SubscriptionState, SubscriptionToken, Topic, TopicName,
+    AlertContext, Delivery, DeliveryId, DeliveryState, Notification, NotificationKind, NotificationSignature, Protocol,
+    Subscription, SubscriptionId, SubscriptionState, SubscriptionToken, Topic, TopicName,
 };
 pub use change::{Batch, Change, Record, RecordKey};
+pub use egress::{EgressDenied, EgressRules};
 pub use fleet::{
     Certificate, CertificateId, CertificateMode, CertificateStatus, GroupMembership, GroupName, Policy,
     PolicyAttachment, PolicyName, PolicyTarget, PolicyVersion, PolicyVersionId, ResourceTags, Thing, ThingGroup,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use komainu_model::Timestamp;
+use komainu_model::{NotificationSignature, Timestamp};
 
 /// The certificate authority of the installation.
 pub trait Authority: Send + Sync {
@@ -39,15 +39,6 @@ impl std::fmt::Debug for IssuedKeyPair {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("IssuedKeyPair(…)")
     }
-}
-
-/// Versions of the signature of HTTP notifications.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NotificationSignature {
-    /// `SignatureVersion` 1: SHA-1.
-    V1,
-    /// `SignatureVersion` 2: SHA-256.
-    V2,
 }
 
 /// Whom a certificate is for.

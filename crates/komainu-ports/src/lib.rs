@@ -19,9 +19,7 @@ mod store;
 use std::future::Future;
 use std::pin::Pin;
 
-pub use authority::{
-    Authority, AuthorityError, CertificateSubject, IssuedCertificate, IssuedKeyPair, NotificationSignature,
-};
+pub use authority::{Authority, AuthorityError, CertificateSubject, IssuedCertificate, IssuedKeyPair};
 pub use broker::{
     Broker, BrokerError, ByteStream, HttpHandoff, MeterReading, OutboundMessage, PeerInfo, QualityOfService,
     ReportEncoding, ReportMessage, ReportSink, ReportSinkError, WebSocketIdentity,

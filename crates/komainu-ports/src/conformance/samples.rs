@@ -8,11 +8,11 @@ use komainu_model::{
     Arn, Batch, Behavior, BehaviorName, Certificate, CertificateId, CertificateMode, CertificateStatus, Change,
     CloudMetric, Comparison, ConfidenceLevel, Criteria, Datapoint, Delivery, DeliveryId, DeliveryState, DetectTarget,
     DeviceMetric, ExpectedValue, GroupMembership, GroupName, Metric, MetricName, MetricToRetain, MetricValue,
-    Notification, NotificationKind, Policy, PolicyAttachment, PolicyName, PolicyTarget, PolicyVersion, PolicyVersionId,
-    ProfileName, Protocol, Record, Region, ReporterName, ResourceTags, Scope, SecretKey, SecurityProfile, Statistic,
-    Subscription, SubscriptionId, SubscriptionState, SubscriptionToken, Thing, ThingGroup, ThingName, ThingPrincipal,
-    ThingPrincipalType, ThingType, ThingTypeName, Timestamp, Topic, TopicName, VerificationState, ViolationEvent,
-    ViolationEventType, ViolationId,
+    Notification, NotificationKind, NotificationSignature, Policy, PolicyAttachment, PolicyName, PolicyTarget,
+    PolicyVersion, PolicyVersionId, ProfileName, Protocol, Record, Region, ReporterName, ResourceTags, Scope,
+    SecretKey, SecurityProfile, Statistic, Subscription, SubscriptionId, SubscriptionState, SubscriptionToken, Thing,
+    ThingGroup, ThingName, ThingPrincipal, ThingPrincipalType, ThingType, ThingTypeName, Timestamp, Topic, TopicName,
+    VerificationState, ViolationEvent, ViolationEventType, ViolationId,
 };
 
 /// Free text of the worst sort that is still text.
@@ -135,6 +135,8 @@ pub(super) fn delivery(number: u32, state: DeliveryState) -> Delivery {
                 alert: None,
             },
             at: at(0),
+            signature: NotificationSignature::V1,
+            sender_name: None,
         },
         attempts: 0,
         state,
@@ -408,6 +410,8 @@ fn deliveries() -> Vec<Delivery> {
         topic: scope().arn("sns", "MisbehavingDevices"),
         kind,
         at: at(6),
+        signature: NotificationSignature::V2,
+        sender_name: Some(AWKWARD.to_owned()),
     };
     let alert = AlertContext {
         event: violation_event(1, ViolationEventType::InAlarm, at(1_700_000_000_000)),
@@ -415,8 +419,8 @@ fn deliveries() -> Vec<Delivery> {
         groups: vec!["allMyDevices".to_owned(), AWKWARD.to_owned()],
     };
     let kinds = [
-        NotificationKind::SubscriptionConfirmation { token: token('b') },
-        NotificationKind::UnsubscribeConfirmation { token: token('c') },
+        NotificationKind::SubscriptionConfirmation { token: token('b'), expires_at: at(7) },
+        NotificationKind::UnsubscribeConfirmation { token: token('c'), expires_at: at(8) },
         NotificationKind::Message {
             subject: Some(AWKWARD.to_owned()),
             message: AWKWARD.to_owned(),
