@@ -1,1 +1,77 @@
-//! stub
+//! The control plane: AWS-compatible operations over HTTP.
+//!
+//! In come HTTP connections, from the control plane's own listener and from the gateway's TLS port; out go responses
+//! as AWS's services write them. A request is authenticated by its signature, routed to an operation by
+//! the tables of `komainu-aws`, run by one plain function of the operation's module, and answered as its service
+//! writes outputs and errors ([`dispatch`], [`error`]).
+//!
+//! The crate decides nothing about devices: rules live in the cores (`komainu-registry`, `komainu-detect`,
+//! `komainu-respond`); here their decisions are committed to the store and shown to clients.
+
+#![allow(dead_code, reason = "the server that uses these follows")]
+
+mod dispatch;
+mod error;
+mod iot;
+
+use std::sync::Arc;
+
+use komainu_model::{AccessKeyId, AccountId, Scope};
+use komainu_ports::{Authority, Broker, Clock, IdSource, Store};
+
+use dispatch::Handlers;
+
+/// What the control plane is made of.
+pub struct ApiParts {
+    /// Settings.
+    pub config: ApiConfig,
+    /// Where state and history are written down.
+    pub store: Arc<dyn Store>,
+    /// The gateway.
+    pub broker: Arc<dyn Broker>,
+    /// Who makes certificates.
+    pub authority: Arc<dyn Authority>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Where new identities come from.
+    pub ids: Arc<dyn IdSource>,
+}
+
+/// Settings of the control plane.
+#[derive(Debug, Clone)]
+pub struct ApiConfig {
+    /// The account that all access keys belong to.
+    pub account: AccountId,
+    /// The host name that DescribeEndpoint tells devices; without a port, as AWS has it.
+    pub device_endpoint: String,
+    /// Whether behaviors may have windows other than AWS's, down to one second: for demonstrations.
+    pub allow_short_windows: bool,
+}
+
+/// The control plane.
+pub struct Api {
+    pub(crate) config: ApiConfig,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) broker: Arc<dyn Broker>,
+    pub(crate) authority: Arc<dyn Authority>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Arc<dyn IdSource>,
+    handlers: Handlers,
+}
+
+impl Api {
+    /// A control plane of these parts.
+    pub fn new(parts: ApiParts) -> Arc<Self> {
+        let ApiParts { config, store, broker, authority, clock, ids } = parts;
+        Arc::new(Self { config, store, broker, authority, clock, ids, handlers: Handlers::new() })
+    }
+}
+
+/// Who asks for an operation: the holder of an access key, in the scope that the request was signed for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Caller {
+    /// The account of the key and the region of the signature.
+    pub(crate) scope: Scope,
+    /// The key.
+    pub(crate) key: AccessKeyId,
+}
