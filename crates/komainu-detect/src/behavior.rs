@@ -1,0 +1,416 @@
+//! Which behaviors make sense: how metric, operator, value and window go together.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use komainu_model::{
+    Behavior, BehaviorName, CloudMetric, Comparison, ConfidenceLevel, Criteria, DeviceMetric, ExpectedValue, Metric,
+    Statistic,
+};
+
+/// The windows of AWS IoT Device Defender, in seconds.
+pub const WINDOWS_S: [u32; 5] = [300, 600, 900, 1800, 3600];
+/// The longest window, in seconds.
+const WINDOW_S_MAX: u32 = 3600;
+/// The largest number of datapoints in a row.
+const DATAPOINTS_MAX: u8 = 10;
+/// So many networks, ports, numbers or strings may stand in one behavior.
+pub const SET_ELEMENTS_MAX: usize = 10_000;
+/// The longest string in a set, in bytes.
+pub const STRING_BYTES_MAX: usize = 1024;
+
+/// What the configuration permits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ValidationRules {
+    /// Windows of any whole number of seconds from 1 to 3,600, not only AWS's five. For demonstrations, and for
+    /// fleets whose devices report more often than AWS allows.
+    pub short_windows_allowed: bool,
+}
+
+/// A behavior as a user wrote it: nothing is checked, everything may be missing.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct BehaviorDraft {
+    /// `name`
+    pub name: String,
+    /// `metric`
+    pub metric: Option<String>,
+    /// `metricDimension.dimensionName`
+    pub dimension: Option<String>,
+    /// `criteria`
+    pub criteria: Option<CriteriaDraft>,
+    /// `suppressAlerts`
+    pub suppress_alerts: bool,
+    /// `exportMetric`
+    pub export_metric: bool,
+}
+
+/// Criteria as a user wrote them.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct CriteriaDraft {
+    /// `comparisonOperator`
+    pub operator: Option<String>,
+    /// `value`
+    pub value: Option<ExpectedDraft>,
+    /// `durationSeconds`
+    pub duration_s: Option<i64>,
+    /// `consecutiveDatapointsToAlarm`
+    pub datapoints_to_alarm: Option<i64>,
+    /// `consecutiveDatapointsToClear`
+    pub datapoints_to_clear: Option<i64>,
+    /// `statisticalThreshold.statistic`
+    pub statistic: Option<String>,
+    /// `mlDetectionConfig.confidenceLevel`
+    pub confidence: Option<String>,
+}
+
+/// A value as a user wrote it; one field should be there.
+#[derive(Debug, Clone, PartialEq, Default)]
+#[expect(missing_docs, reason = "the names are AWS's")]
+pub struct ExpectedDraft {
+    pub count: Option<i64>,
+    pub cidrs: Option<Vec<String>>,
+    pub ports: Option<Vec<i64>>,
+    pub number: Option<f64>,
+    pub numbers: Option<Vec<f64>>,
+    pub strings: Option<Vec<String>>,
+}
+
+/// How the values of a metric are judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// Added up over a window.
+    Sum,
+    /// A whole number at a moment.
+    Count,
+    /// The size of each message.
+    MessageSize,
+    Ports,
+    Addresses,
+    /// A custom metric: its type is what devices send.
+    Custom,
+}
+
+impl Shape {
+    fn of(metric: &Metric) -> Self {
+        match metric {
+            Metric::Device(metric) => match metric {
+                DeviceMetric::AllBytesIn
+                | DeviceMetric::AllBytesOut
+                | DeviceMetric::AllPacketsIn
+                | DeviceMetric::AllPacketsOut => Self::Sum,
+                DeviceMetric::NumListeningTcpPorts
+                | DeviceMetric::NumListeningUdpPorts
+                | DeviceMetric::NumEstablishedTcpConnections => Self::Count,
+                DeviceMetric::ListeningTcpPorts | DeviceMetric::ListeningUdpPorts => Self::Ports,
+                DeviceMetric::DestinationIpAddresses => Self::Addresses,
+            },
+            Metric::Cloud(metric) => match metric {
+                CloudMetric::MessageByteSize => Self::MessageSize,
+                CloudMetric::NumMessagesSent
+                | CloudMetric::NumMessagesReceived
+                | CloudMetric::NumAuthorizationFailures
+                | CloudMetric::NumConnectionAttempts
+                | CloudMetric::NumDisconnects => Self::Sum,
+                CloudMetric::SourceIpAddress => Self::Addresses,
+            },
+            Metric::Custom(_) => Self::Custom,
+        }
+    }
+}
+
+/// What is wrong with a list of behaviors that belong to one profile, in AWS's style, one text for each problem;
+/// empty when nothing is.
+pub fn validate(behaviors: &[Behavior], rules: ValidationRules) -> Vec<String> {
+    let mut problems = Vec::new();
+    let mut names = BTreeSet::new();
+    for behavior in behaviors {
+        if !names.insert(&behavior.name) {
+            problems.push(malformed(behavior.name.as_str(), "Its name is used more than once"));
+        }
+        if let Some(criteria) = &behavior.criteria {
+            let found = check_criteria(&behavior.metric, criteria, rules);
+            problems.extend(found.iter().map(|problem| malformed(behavior.name.as_str(), problem)));
+        }
+    }
+    problems
+}
+
+/// AWS's form of an error about a behavior.
+fn malformed(name: &str, problem: &str) -> String {
+    format!("Behavior {name} is malformed. {problem}")
+}
+
+impl BehaviorDraft {
+    /// The behavior, or everything that is wrong with it, in AWS's style.
+    pub fn check(&self, rules: ValidationRules) -> Result<Behavior, Vec<String>> {
+        let mut problems = Vec::new();
+        let name = BehaviorName::parse(&self.name).map_err(|error| problems.push(error.to_string())).ok();
+        let metric = match self.metric.as_deref() {
+            Some(text) => Metric::parse(text).map_err(|error| problems.push(error.to_string())).ok(),
+            None => {
+                problems.push("metric is missing".to_owned());
+                None
+            }
+        };
+        if self.dimension.is_some() {
+            problems.push("metricDimension is not available yet".to_owned());
+        }
+        let criteria = self.criteria.as_ref().and_then(|draft| draft.read(&mut problems));
+        if let (Some(metric), Some(criteria)) = (&metric, &criteria) {
+            problems.extend(check_criteria(metric, criteria, rules));
+        }
+        match (name, metric) {
+            (Some(name), Some(metric)) if problems.is_empty() => Ok(Behavior {
+                name,
+                metric,
+                criteria,
+                suppress_alerts: self.suppress_alerts,
+                export_metric: self.export_metric,
+            }),
+            _ => Err(problems.iter().map(|problem| malformed(&self.name, problem)).collect()),
+        }
+    }
+}
+
+impl CriteriaDraft {
+    /// The criteria as far as they can be read; what cannot is noted in `problems`.
+    fn read(&self, problems: &mut Vec<String>) -> Option<Criteria> {
+        let before = problems.len();
+        let mut datapoints = |field: &str, given: Option<i64>| match given {
+            None => 1,
+            Some(count) => match u8::try_from(count) {
+                Ok(count @ 1..=DATAPOINTS_MAX) => count,
+                _ => {
+                    problems.push(format!("{field} {count} should be in range[1,{DATAPOINTS_MAX}]"));
+                    1
+                }
+            },
+        };
+        let datapoints_to_alarm = datapoints("consecutiveDatapointsToAlarm", self.datapoints_to_alarm);
+        let datapoints_to_clear = datapoints("consecutiveDatapointsToClear", self.datapoints_to_clear);
+        let duration_s = self.duration_s.and_then(|duration_s| match u32::try_from(duration_s) {
+            Ok(duration_s) => Some(duration_s),
+            Err(_) => {
+                problems.push(format!("durationSeconds {duration_s} should be in range[1,{WINDOW_S_MAX}]"));
+                None
+            }
+        });
+        let kinds = [self.value.is_some(), self.statistic.is_some(), self.confidence.is_some()];
+        if kinds.into_iter().filter(|given| *given).count() != 1 {
+            let needed = "Exactly one of value, statisticalThreshold and mlDetectionConfig is needed in criteria";
+            problems.push(needed.to_owned());
+            return None;
+        }
+        let expected = self.read_expected().map_err(|problem| problems.push(problem)).ok()?;
+        (problems.len() == before).then_some(Criteria {
+            expected,
+            duration_s,
+            datapoints_to_alarm,
+            datapoints_to_clear,
+        })
+    }
+
+    fn read_expected(&self) -> Result<ExpectedValue, String> {
+        if let Some(level) = self.confidence.as_deref() {
+            if self.operator.is_some() {
+                return Err("comparisonOperator does not go with mlDetectionConfig".to_owned());
+            }
+            return match level {
+                "LOW" => Ok(ExpectedValue::Learned(ConfidenceLevel::Low)),
+                "MEDIUM" => Ok(ExpectedValue::Learned(ConfidenceLevel::Medium)),
+                "HIGH" => Ok(ExpectedValue::Learned(ConfidenceLevel::High)),
+                _ => Err(format!("confidenceLevel {level:?} is not one of LOW, MEDIUM, HIGH")),
+            };
+        }
+        let operator = self.operator.as_deref().ok_or("comparisonOperator is missing")?;
+        let comparison = match operator {
+            "less-than" => Some(Comparison::LessThan),
+            "less-than-equals" => Some(Comparison::LessThanEquals),
+            "greater-than" => Some(Comparison::GreaterThan),
+            "greater-than-equals" => Some(Comparison::GreaterThanEquals),
+            "in-cidr-set" | "not-in-cidr-set" | "in-port-set" | "not-in-port-set" | "in-set" | "not-in-set" => None,
+            _ => return Err(format!("comparisonOperator {operator:?} is not known")),
+        };
+        if let Some(statistic) = self.statistic.as_deref() {
+            let statistic =
+                parse_statistic(statistic).ok_or_else(|| format!("statistic {statistic:?} is not known"))?;
+            let comparison =
+                comparison.ok_or_else(|| format!("comparisonOperator {operator} does not go with a statistic"))?;
+            return Ok(ExpectedValue::Statistical(comparison, statistic));
+        }
+        let value = self.value.as_ref().ok_or("value is missing")?;
+        value.read(operator, comparison)
+    }
+}
+
+impl ExpectedDraft {
+    fn read(&self, operator: &str, comparison: Option<Comparison>) -> Result<ExpectedValue, String> {
+        let Self { count, cidrs, ports, number, numbers, strings } = self;
+        let given = [
+            (count.is_some(), "count"),
+            (cidrs.is_some(), "cidrs"),
+            (ports.is_some(), "ports"),
+            (number.is_some(), "number"),
+            (numbers.is_some(), "numbers"),
+            (strings.is_some(), "strings"),
+        ];
+        let given: Vec<&str> = given.iter().filter(|(is_given, _)| *is_given).map(|(_, name)| *name).collect();
+        let [field] = given[..] else {
+            return Err("value should have exactly one of count, cidrs, ports, number, numbers, strings".to_owned());
+        };
+        let within = !operator.starts_with("not-");
+        let expected = match (operator, comparison) {
+            (_, Some(comparison)) => match (count, number) {
+                (Some(count), _) => {
+                    let count = u64::try_from(*count).map_err(|_| format!("count {count} should not be negative"))?;
+                    Some(ExpectedValue::Count(comparison, count))
+                }
+                (_, Some(number)) if number.is_finite() => Some(ExpectedValue::Number(comparison, *number)),
+                (_, Some(_)) => return Err("number should be finite".to_owned()),
+                (None, None) => None,
+            },
+            ("in-cidr-set" | "not-in-cidr-set", None) => match cidrs {
+                Some(cidrs) => {
+                    Some(ExpectedValue::Cidrs { within, set: parse_all("cidrs", cidrs, |text| parse_cidr(text))? })
+                }
+                None => None,
+            },
+            ("in-port-set" | "not-in-port-set", None) => match ports {
+                Some(ports) => Some(ExpectedValue::Ports { within, set: parse_all("ports", ports, parse_port)? }),
+                None => None,
+            },
+            (_, None) => match (numbers, strings) {
+                (Some(numbers), _) => {
+                    let finite = |number: &f64| number.is_finite().then_some(*number).ok_or("should be finite".into());
+                    Some(ExpectedValue::Numbers { within, set: parse_all("numbers", numbers, finite)? })
+                }
+                (_, Some(strings)) => Some(ExpectedValue::Strings {
+                    within,
+                    set: parse_all("strings", strings, |text| check_string(text))?,
+                }),
+                (None, None) => None,
+            },
+        };
+        expected.ok_or_else(|| format!("comparisonOperator {operator} does not go with value.{field}"))
+    }
+}
+
+fn parse_all<T, U>(field: &str, values: &[T], parse: impl Fn(&T) -> Result<U, String>) -> Result<Vec<U>, String> {
+    if values.len() > SET_ELEMENTS_MAX {
+        return Err(format!("{field} has {} elements, at most {SET_ELEMENTS_MAX} are allowed", values.len()));
+    }
+    let parsed = values.iter().enumerate();
+    parsed.map(|(index, value)| parse(value).map_err(|problem| format!("{field}[{index}] {problem}"))).collect()
+}
+
+/// An address without a prefix length is the network of that address alone.
+fn parse_cidr(text: &str) -> Result<IpNet, String> {
+    let parsed = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    parsed.map_err(|_| "is not a network such as 192.0.2.0/24 or 2001:db8::/32".to_owned())
+}
+
+fn parse_port(port: &i64) -> Result<u16, String> {
+    u16::try_from(*port).map_err(|_| format!("{port} should be in range[0,65535]"))
+}
+
+fn check_string(text: &str) -> Result<String, String> {
+    if text.len() > STRING_BYTES_MAX {
+        return Err(format!("has {} bytes, at most {STRING_BYTES_MAX} are allowed", text.len()));
+    }
+    Ok(text.to_owned())
+}
+
+fn parse_statistic(text: &str) -> Option<Statistic> {
+    Some(match text {
+        "Average" => Statistic::Average,
+        "p0" => Statistic::P0,
+        "p0.1" => Statistic::P0_1,
+        "p0.01" => Statistic::P0_01,
+        "p1" => Statistic::P1,
+        "p10" => Statistic::P10,
+        "p50" => Statistic::P50,
+        "p90" => Statistic::P90,
+        "p99" => Statistic::P99,
+        "p99.9" => Statistic::P99_9,
+        "p99.99" => Statistic::P99_99,
+        "p100" => Statistic::P100,
+        _ => return None,
+    })
+}
+
+/// What is wrong with the criteria of one behavior.
+fn check_criteria(metric: &Metric, criteria: &Criteria, rules: ValidationRules) -> Vec<String> {
+    let mut problems = Vec::new();
+    let name = metric.as_str();
+    let shape = Shape::of(metric);
+
+    let mut needs = |fits: bool, expected: &str| {
+        if !fits {
+            problems.push(format!("Metric {name} needs {expected}"));
+        }
+    };
+    let numeric = "less-than, less-than-equals, greater-than or greater-than-equals with value.count";
+    match &criteria.expected {
+        ExpectedValue::Statistical(..) => {
+            problems.push("statisticalThreshold is not available yet".to_owned());
+            return problems;
+        }
+        ExpectedValue::Learned(_) => {
+            problems.push("mlDetectionConfig is not available yet".to_owned());
+            return problems;
+        }
+        expected => match shape {
+            Shape::Sum | Shape::Count | Shape::MessageSize => {
+                needs(matches!(expected, ExpectedValue::Count(..)), numeric);
+            }
+            Shape::Ports => needs(
+                matches!(expected, ExpectedValue::Ports { .. }),
+                "in-port-set or not-in-port-set with value.ports",
+            ),
+            Shape::Addresses => needs(
+                matches!(expected, ExpectedValue::Cidrs { .. }),
+                "in-cidr-set or not-in-cidr-set with value.cidrs",
+            ),
+            Shape::Custom => needs(
+                !matches!(expected, ExpectedValue::Ports { .. }),
+                "an operator for numbers, sets or networks, as it is a custom metric",
+            ),
+        },
+    }
+
+    let is_list = !matches!(criteria.expected, ExpectedValue::Count(..) | ExpectedValue::Number(..));
+    match (criteria.duration_s, shape) {
+        (None, Shape::Sum) => problems.push(format!("Metric {name} needs durationSeconds")),
+        (None, _) => {}
+        // AWS: "Cannot be used with list-based metric datatypes" (API reference, BehaviorCriteria).
+        (Some(_), Shape::Ports | Shape::Addresses) => {
+            problems.push(format!("durationSeconds cannot be used with {name}, which is a list"));
+        }
+        (Some(_), Shape::Custom) if is_list => {
+            problems.push("durationSeconds cannot be used with a list".to_owned());
+        }
+        (Some(_), Shape::MessageSize) => {
+            problems.push(format!("durationSeconds cannot be used with {name}, which is judged message by message"));
+        }
+        (Some(duration_s), Shape::Sum | Shape::Count | Shape::Custom) => {
+            if rules.short_windows_allowed {
+                if !(1..=WINDOW_S_MAX).contains(&duration_s) {
+                    problems.push(format!("durationSeconds {duration_s} should be in range[1,{WINDOW_S_MAX}]"));
+                }
+            } else if !WINDOWS_S.contains(&duration_s) {
+                problems.push(format!("durationSeconds {duration_s} should be one of 300, 600, 900, 1800, 3600"));
+            }
+        }
+    }
+
+    for (field, count) in [
+        ("consecutiveDatapointsToAlarm", criteria.datapoints_to_alarm),
+        ("consecutiveDatapointsToClear", criteria.datapoints_to_clear),
+    ] {
+        if !(1..=DATAPOINTS_MAX).contains(&count) {
+            problems.push(format!("{field} {count} should be in range[1,{DATAPOINTS_MAX}]"));
+        }
+    }
+    problems
+}
