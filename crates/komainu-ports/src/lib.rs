@@ -25,7 +25,7 @@ pub use broker::{
     ReportEncoding, ReportMessage, ReportSink, ReportSinkError, WebSocketIdentity,
 };
 pub use clock::{Clock, IdSource, ManualClock, RandomIds, SeededIds, SystemClock};
-pub use delivery::{Courier, DeliveryOutcome};
+pub use delivery::{AlertRouter, Courier, DeliveryOutcome};
 pub use directory::{AttachedThing, ChangeObserver, DeviceProfiles, Directory, Principal};
 pub use memory::MemoryStore;
 pub use session::{
