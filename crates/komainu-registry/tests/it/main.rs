@@ -3,3 +3,4 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where something it needs is not there")]
 
 mod policy;
+mod registry;
