@@ -14,6 +14,7 @@ mod http;
 mod input;
 mod operation;
 mod output;
+pub mod sigv4;
 mod value;
 mod xml;
 
