@@ -24,6 +24,13 @@ pub(crate) struct Args {
     botocore: Option<PathBuf>,
 }
 
+impl Args {
+    /// Changes nothing, and checks against the package in this folder.
+    pub(crate) fn check_against(botocore: PathBuf) -> Self {
+        Self { check: true, botocore: Some(botocore) }
+    }
+}
+
 /// A service and the operations that Komainu has.
 struct Service {
     /// The folder in botocore's `data`, `iot/2015-05-28`.

@@ -1,10 +1,31 @@
-//! Automation of the workspace: `cargo xtask --help`.
+//! Everything that is done to this repository besides compiling it: `cargo xtask demo`, `test`, `tidy`,
+//! `codegen`.
+//!
+//! What CI runs is `cargo xtask test`, and it runs the same on a laptop. Programs that are not part of the repository
+//! (AWS's clients, a mail server for tests) are installed below the target folder, never into the system, except for
+//! a few packages of the operating system that are asked for by name.
 
+mod clients;
 mod codegen;
+mod demo;
+mod device;
+mod interrupt;
+mod programs;
+mod server;
+mod steps;
+mod test;
+mod tidy;
+mod tools;
+mod walkthrough;
+mod workspace;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+/// Tasks of the Komainu repository.
 #[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
 struct Cli {
     #[command(subcommand)]
     task: Task,
@@ -12,12 +33,38 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    /// Perform AWS's Device Defender walkthrough on a fresh server, with AWS's own programs.
+    Demo(demo::DemoArgs),
+    /// Run every check: formatting, lints, tidy, tests, the walkthrough and the unmodified clients.
+    Test(test::TestArgs),
+    /// Check what the compiler cannot: allowed dependencies, one place for versions, nothing left unfinished.
+    Tidy,
     /// Write the AWS shapes from the service models in the botocore package.
     Codegen(codegen::Args),
+    /// The far end of a device's own network; `demo` and `test` start it.
+    #[command(hide = true)]
+    DeviceNetwork(device::DeviceNetworkArgs),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Cli::parse().task {
-        Task::Codegen(args) => codegen::run(&args),
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().task {
+        Task::Demo(args) => demo::run(&args),
+        Task::Test(args) => test::run(&args),
+        Task::Tidy => tidy::run(),
+        Task::Codegen(args) => codegen::run(&args).map(|()| ExitCode::SUCCESS),
+        Task::DeviceNetwork(args) => device::serve_device_network(&args).map(|()| ExitCode::SUCCESS),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => match error.downcast_ref::<tools::Missing>() {
+            Some(missing) => {
+                eprintln!("\n{missing}");
+                ExitCode::from(2)
+            }
+            None => {
+                eprintln!("\nerror: {error:#}");
+                ExitCode::FAILURE
+            }
+        },
     }
 }

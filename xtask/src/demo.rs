@@ -1,0 +1,69 @@
+//! `cargo xtask demo`: the walkthrough, for a newcomer to watch.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use clap::Args;
+
+use crate::steps::Steps;
+use crate::{interrupt, walkthrough, workspace};
+
+/// Options of `cargo xtask demo`.
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Leave everything running afterwards, until Ctrl-C, and say what to try next.
+    #[arg(long)]
+    keep: bool,
+    /// The folder to do it in, which must be new or empty [default: target/demo, emptied first].
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+/// Builds the server, performs the walkthrough, and succeeds only if every step of it was seen.
+pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
+    println!("Building komainu …");
+    let status = workspace::cargo().args(["build", "--package", "komainu"]).status().context("cannot run cargo")?;
+    ensure!(status.success(), "komainu does not build ({status})");
+    interrupt::listen()?;
+    let networks = walkthrough::prepare()?;
+    let folder = match &args.data {
+        Some(folder) => new_folder(folder)?,
+        None => emptied(&workspace::target().join("demo"))?,
+    };
+
+    println!("\nAWS's Device Defender walkthrough, on your own server, in {}\n", folder.display());
+    let mut steps = Steps::new();
+    let running = walkthrough::perform(&mut steps, &folder, networks)?;
+    println!("\nAll {} steps were seen, in {} s.", steps.done(), steps.elapsed().as_secs());
+    if args.keep {
+        println!("\nEverything goes on running until Ctrl-C.\n\n{}", running.next_commands());
+        while !interrupt::is_interrupted() {
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+    let folder = running.folder().to_path_buf();
+    running.stop()?;
+    println!("Everything has been stopped. Mails, logs and the device's files: {}", folder.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A folder of the user's: only a new or an empty one, so that nothing of theirs is overwritten.
+fn new_folder(folder: &Path) -> anyhow::Result<PathBuf> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let mut entries = fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?;
+    ensure!(entries.next().is_none(), "{} is not empty; name a new folder", folder.display());
+    folder.canonicalize().with_context(|| format!("cannot find {}", folder.display()))
+}
+
+/// A folder of ours below the target folder, emptied.
+pub(crate) fn emptied(folder: &Path) -> anyhow::Result<PathBuf> {
+    if folder.exists() {
+        fs::remove_dir_all(folder).with_context(|| format!("cannot empty {}", folder.display()))?;
+    }
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    Ok(folder.to_path_buf())
+}

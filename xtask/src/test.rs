@@ -1,0 +1,117 @@
+//! `cargo xtask test`: every check, in the order in which they cost time.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use clap::Args;
+
+use crate::steps::Steps;
+use crate::tools::PythonTools;
+use crate::{clients, codegen, demo, interrupt, tidy, walkthrough, workspace};
+
+/// Options of `cargo xtask test`.
+#[derive(Debug, Args)]
+pub(crate) struct TestArgs {
+    /// Leave out what needs AWS's programs: the walkthrough, the client checks and the check of generated code.
+    #[arg(long)]
+    quick: bool,
+    /// Run only the checks with unmodified clients whose scripts have this in their names.
+    #[arg(long, value_name = "NAME", conflicts_with = "quick")]
+    clients: Option<String>,
+    /// Run only the walkthrough.
+    #[arg(long, conflicts_with_all = ["quick", "clients"])]
+    walkthrough: bool,
+}
+
+/// Runs the stages that were asked for, all of them even when one fails, and sums up.
+pub(crate) fn run(args: &TestArgs) -> anyhow::Result<ExitCode> {
+    let mut stages = Stages::default();
+    let is_all = !args.walkthrough && args.clients.is_none();
+    if is_all {
+        stages.cargo("formatting", &["fmt", "--all", "--check"]);
+        stages.cargo("lints", &["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"]);
+        stages.run("tidy", || Ok(tidy::run()? == ExitCode::SUCCESS));
+        stages.cargo("tests", &["test", "--workspace", "--no-fail-fast"]);
+    }
+    if !args.quick {
+        stages.cargo("build", &["build", "--package", "komainu"]);
+        interrupt::listen()?;
+        if is_all || args.walkthrough {
+            stages.run("walkthrough", walkthrough);
+        }
+        if is_all || args.clients.is_some() {
+            let filter = args.clients.as_deref().unwrap_or_default();
+            stages.run("clients", || {
+                let outcome = clients::run(filter)?;
+                print_result(outcome.passed, outcome.failed, outcome.ignored);
+                Ok(outcome.failed == 0)
+            });
+        }
+        if is_all {
+            stages.run("generated code", || {
+                PythonTools::Clients.install()?;
+                let botocore = PythonTools::Clients.package("botocore")?;
+                codegen::run(&codegen::Args::check_against(botocore)).map(|()| true)
+            });
+        }
+    }
+    Ok(stages.sum_up())
+}
+
+fn walkthrough() -> anyhow::Result<bool> {
+    let networks = walkthrough::prepare()?;
+    let folder = demo::emptied(&workspace::target().join("walkthrough"))?;
+    let mut steps = Steps::new();
+    let outcome = walkthrough::perform(&mut steps, &folder, networks).and_then(walkthrough::Running::stop);
+    print_result(steps.done(), usize::from(outcome.is_err()), 0);
+    outcome.map(|()| true)
+}
+
+/// The line that `cargo test` ends with.
+fn print_result(passed: usize, failed: usize, ignored: usize) {
+    let word = if failed == 0 { "ok" } else { "FAILED" };
+    println!("\ntest result: {word}. {passed} passed; {failed} failed; {ignored} ignored");
+}
+
+/// What has been run, and how it went.
+#[derive(Default)]
+struct Stages {
+    done: Vec<Stage>,
+}
+
+struct Stage {
+    name: &'static str,
+    passed: bool,
+    took: Duration,
+}
+
+impl Stages {
+    fn cargo(&mut self, name: &'static str, arguments: &[&str]) {
+        self.run(name, || {
+            let status = workspace::cargo().args(arguments).status().context("cannot run cargo")?;
+            Ok(status.success())
+        });
+    }
+
+    fn run(&mut self, name: &'static str, act: impl FnOnce() -> anyhow::Result<bool>) {
+        println!("\n=== {name}");
+        let started = Instant::now();
+        let passed = act().unwrap_or_else(|error| {
+            println!("{error:#}");
+            false
+        });
+        self.done.push(Stage { name, passed, took: started.elapsed() });
+    }
+
+    fn sum_up(&self) -> ExitCode {
+        println!("\n=== summary");
+        for stage in &self.done {
+            let word = if stage.passed { "ok" } else { "FAILED" };
+            println!("{:<16} {word:<6} {:>6} s", stage.name, stage.took.as_secs());
+        }
+        let failed = self.done.iter().filter(|stage| !stage.passed).count();
+        print_result(self.done.len() - failed, failed, 0);
+        if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+}

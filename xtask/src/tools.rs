@@ -1,0 +1,186 @@
+//! Programs that are not ours: found, or installed below the target folder, or asked for by name.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, bail};
+
+use crate::programs::run_to_end;
+use crate::workspace;
+
+/// The oldest Python that the pinned packages support.
+const PYTHON_OLDEST: (u32, u32) = (3, 10);
+
+/// Something that this machine lacks and that we may not or cannot install.
+#[derive(Debug)]
+pub(crate) struct Missing {
+    what: String,
+    remedy: String,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "missing: {}\n  to go on: {}", self.what, self.remedy)
+    }
+}
+
+impl std::error::Error for Missing {}
+
+impl Missing {
+    pub(crate) fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { what: what.into(), remedy: remedy.into() }
+    }
+}
+
+/// One set of Python packages with exact versions, installed into a virtual environment of its own.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum PythonTools {
+    /// AWS CLI, boto3, AWS's device SDKs, paho, and the mail server of tests.
+    Clients,
+    /// AWS's Device Defender agent 2.0.0, on AWS's device SDK v2.
+    Agent2,
+    /// AWS's Device Defender agent 1.1.1, on AWS's device SDK v1.
+    Agent1,
+}
+
+impl PythonTools {
+    pub(crate) const ALL: [Self; 3] = [Self::Clients, Self::Agent2, Self::Agent1];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Clients => "clients",
+            Self::Agent2 => "agent-2.0.0",
+            Self::Agent1 => "agent-1.1.1",
+        }
+    }
+
+    fn requirements(self) -> PathBuf {
+        workspace::root().join(format!("tests/clients/requirements-{}.txt", self.name()))
+    }
+
+    /// The folder of the virtual environment.
+    pub(crate) fn folder(self) -> PathBuf {
+        workspace::target().join("tools").join(self.name())
+    }
+
+    /// One of its programs, for example `aws`.
+    pub(crate) fn program(self, name: &str) -> PathBuf {
+        self.folder().join("bin").join(name)
+    }
+
+    /// The folder of one of its packages.
+    pub(crate) fn package(self, name: &str) -> anyhow::Result<PathBuf> {
+        let question = format!("import {name}; print(list({name}.__path__)[0])");
+        Ok(run_to_end(Command::new(self.program("python")).args(["-c", &question]))?.trim().into())
+    }
+
+    /// AWS's `agent.py` as its package installs it.
+    pub(crate) fn agent(self) -> anyhow::Result<PathBuf> {
+        Ok(self.package("AWSIoTDeviceDefenderAgentSDK")?.join("agent.py"))
+    }
+
+    /// Installs it unless it is there with exactly these versions.
+    pub(crate) fn install(self) -> anyhow::Result<()> {
+        let folder = self.folder();
+        let requirements = self.requirements();
+        let wanted =
+            fs::read_to_string(&requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
+        let marker = folder.join("installed.txt");
+        if fs::read_to_string(&marker).is_ok_and(|installed| installed == wanted)
+            && runs(&self.program("python"), &["-V"])
+        {
+            return Ok(());
+        }
+        let python = python()?;
+        eprintln!("installing {} below {} …", self.name(), workspace::target().join("tools").display());
+        if folder.exists() {
+            fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+        }
+        run_to_end(Command::new(&python).args(["-m", "venv"]).arg(&folder))?;
+        run_to_end(
+            Command::new(self.program("python"))
+                .args(["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check", "--requirement"])
+                .arg(&requirements),
+        )?;
+        fs::write(&marker, wanted).with_context(|| format!("cannot write {}", marker.display()))
+    }
+}
+
+/// A Python that can make virtual environments; Debian keeps that part in a package of its own.
+fn python() -> anyhow::Result<PathBuf> {
+    let (major, minor) = PYTHON_OLDEST;
+    let probe = format!("import ensurepip, sys, venv; sys.exit(sys.version_info < ({major}, {minor}))");
+    let find = || ["python3", "/usr/bin/python3"].into_iter().find(|python| runs(Path::new(python), &["-c", &probe]));
+    if let Some(python) = find() {
+        return Ok(python.into());
+    }
+    install_packages(
+        &format!("Python {major}.{minor} or newer that can make virtual environments"),
+        &["python3", "python3-venv"],
+    )?;
+    match find() {
+        Some(python) => Ok(python.into()),
+        None => bail!(
+            "python3 and python3-venv are installed, and still no python3 of {major}.{minor} or newer with venv is found"
+        ),
+    }
+}
+
+/// `curl`, which follows links and speaks HTTPS with a device's certificate.
+pub(crate) fn need_curl() -> anyhow::Result<()> {
+    if runs(Path::new("curl"), &["--version"]) {
+        return Ok(());
+    }
+    install_packages("curl", &["curl"])
+}
+
+/// `ip`, which brings up the interface of a device's own network.
+pub(crate) fn need_ip() -> anyhow::Result<()> {
+    if runs(Path::new("ip"), &["-V"]) {
+        return Ok(());
+    }
+    install_packages("the program ip", &["iproute2"])
+}
+
+/// mosquitto's clients; whether they are there now.
+pub(crate) fn has_mosquitto_clients() -> bool {
+    let is_there = || runs(Path::new("mosquitto_pub"), &["--version"]);
+    is_there() || (install_packages("mosquitto's clients", &["mosquitto-clients"]).is_ok() && is_there())
+}
+
+/// Whether a program can be run at all. Its exit status counts only where it is meaningful: `mosquitto_pub --version`
+/// fails by design.
+fn runs(program: &Path, arguments: &[&str]) -> bool {
+    let status =
+        Command::new(program).args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let status_counts = program != Path::new("mosquitto_pub");
+    status.is_ok_and(|status| status.success() || !status_counts)
+}
+
+/// Installs packages of the operating system when we may, else says which are wanted.
+fn install_packages(what: &str, packages: &[&str]) -> anyhow::Result<()> {
+    let names = packages.join(" ");
+    if !is_root() || !runs(Path::new("apt-get"), &["--version"]) {
+        return Err(
+            Missing::new(what, format!("sudo apt-get install {names}   (or your system's way), then again")).into()
+        );
+    }
+    eprintln!("installing {names} …");
+    let mut command = Command::new("apt-get");
+    command.env("DEBIAN_FRONTEND", "noninteractive");
+    let install = ["install", "--yes", "--quiet", "--no-install-recommends"];
+    if run_to_end(command.args(install).args(packages)).is_ok() {
+        return Ok(());
+    }
+    // A machine that has just been made has no list of packages yet.
+    run_to_end(Command::new("apt-get").args(["update", "--quiet"]))?;
+    run_to_end(Command::new("apt-get").env("DEBIAN_FRONTEND", "noninteractive").args(install).args(packages))
+        .map(|_| ())
+}
+
+/// Whether we are root.
+fn is_root() -> bool {
+    run_to_end(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0")
+}
