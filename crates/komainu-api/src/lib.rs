@@ -10,6 +10,7 @@
 
 #![allow(dead_code, reason = "the server that uses these follows")]
 
+mod control;
 mod dispatch;
 mod error;
 mod iot;
@@ -19,12 +20,15 @@ use std::sync::Arc;
 use komainu_model::{AccessKeyId, AccountId, Scope};
 use komainu_ports::{Authority, Broker, Clock, IdSource, Store};
 
+pub use control::{AccessKeyError, ControlPlane, ControlRules};
 use dispatch::Handlers;
 
 /// What the control plane is made of.
 pub struct ApiParts {
     /// Settings.
     pub config: ApiConfig,
+    /// The state that operations read and change.
+    pub control: Arc<ControlPlane>,
     /// Where state and history are written down.
     pub store: Arc<dyn Store>,
     /// The gateway.
@@ -51,6 +55,7 @@ pub struct ApiConfig {
 /// The control plane.
 pub struct Api {
     pub(crate) config: ApiConfig,
+    pub(crate) control: Arc<ControlPlane>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) broker: Arc<dyn Broker>,
     pub(crate) authority: Arc<dyn Authority>,
@@ -62,8 +67,8 @@ pub struct Api {
 impl Api {
     /// A control plane of these parts.
     pub fn new(parts: ApiParts) -> Arc<Self> {
-        let ApiParts { config, store, broker, authority, clock, ids } = parts;
-        Arc::new(Self { config, store, broker, authority, clock, ids, handlers: Handlers::new() })
+        let ApiParts { config, control, store, broker, authority, clock, ids } = parts;
+        Arc::new(Self { config, control, store, broker, authority, clock, ids, handlers: Handlers::new() })
     }
 }
 
