@@ -4,5 +4,10 @@
 //! this crate; everything else sees the ports.
 
 mod authority;
+mod folder;
+mod records;
+mod sqlite;
 
 pub use authority::{LocalAuthority, OpenAuthorityError, ServerCertificate};
+pub use folder::{DataFolder, DataFolderError};
+pub use sqlite::SqliteStore;

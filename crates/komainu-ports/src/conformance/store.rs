@@ -210,7 +210,7 @@ fn keeps_scopes_apart(store: &dyn Store) {
             Change::AppendDatapoint(other_scope(), value.clone()),
         ])
         .unwrap();
-    assert_eq!(all_active(store, &scope(), &all_violations()), [ours.clone()]);
+    assert_eq!(all_active(store, &scope(), &all_violations()), std::slice::from_ref(&ours));
     assert_eq!(all_active(store, &other_scope(), &all_violations()), [theirs]);
     assert_eq!(all_events(store, &scope(), &all_time()), []);
     assert_eq!(all_events(store, &other_scope(), &all_time()), [event]);

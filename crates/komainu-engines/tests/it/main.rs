@@ -1,0 +1,5 @@
+//! The engines against real files and real deaths.
+
+#![expect(clippy::unwrap_used, reason = "these are tests")]
+
+mod sqlite_store;
