@@ -524,9 +524,12 @@ enum AlertKind {
 
 impl AlertKind {
     fn of(mail: &Mail) -> Option<Self> {
-        let subject = mail.subject.to_ascii_lowercase();
-        let is_about_alarms = subject.contains("alarm") || subject.contains("clear");
-        is_about_alarms.then_some(if subject.contains("clear") { Self::Cleared } else { Self::Raised })
+        let says = |words: &str| mail.subject.contains(words);
+        match (says("out of bounds"), says("back to normal")) {
+            (true, _) => Some(Self::Raised),
+            (_, true) => Some(Self::Cleared),
+            _ => None,
+        }
     }
 }
 
