@@ -1,7 +1,7 @@
 """What the client checks share: a server of their own, devices, and the runner.
 
 A check is a function with the decorator `check`; it gets the script's server and raises when something is wrong. Run
-one script by hand from the root of the repository, after `cargo build -p komainu` and one `cargo xtask test`:
+one script by hand from the root of the repository, after one `cargo xtask test` has built and installed everything:
 
     target/tools/clients/bin/python tests/clients/boto3_fleet.py
 """
@@ -25,7 +25,7 @@ import botocore.exceptions
 import paho.mqtt.client as paho
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-KOMAINU = os.environ.get("KOMAINU", str(ROOT / "target/debug/komainu"))
+KOMAINU = os.environ.get("KOMAINU", str(ROOT / "target/driven/komainu"))
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
 LIMIT_S = 30

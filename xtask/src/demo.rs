@@ -26,13 +26,12 @@ pub(crate) struct DemoArgs {
 /// Builds the server, performs the walkthrough, and succeeds only if every step of it was seen.
 pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     println!("Building komainu …");
-    let status = workspace::cargo().args(["build", "--package", "komainu"]).status().context("cannot run cargo")?;
-    ensure!(status.success(), "komainu does not build ({status})");
+    workspace::build_komainu()?;
     interrupt::listen()?;
     let networks = walkthrough::prepare()?;
     let folder = match &args.data {
         Some(folder) => new_folder(folder)?,
-        None => emptied(&workspace::target().join("demo"))?,
+        None => emptied(&workspace::runs().join("demo"))?,
     };
 
     println!("\nAWS's Device Defender walkthrough, on your own server, in {}\n", folder.display());

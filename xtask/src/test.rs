@@ -35,7 +35,7 @@ pub(crate) fn run(args: &TestArgs) -> anyhow::Result<ExitCode> {
         stages.cargo("tests", &["test", "--workspace", "--no-fail-fast"]);
     }
     if !args.quick {
-        stages.cargo("build", &["build", "--package", "komainu"]);
+        stages.run("build", || workspace::build_komainu().map(|()| true));
         interrupt::listen()?;
         if is_all || args.walkthrough {
             stages.run("walkthrough", walkthrough);
@@ -61,7 +61,7 @@ pub(crate) fn run(args: &TestArgs) -> anyhow::Result<ExitCode> {
 
 fn walkthrough() -> anyhow::Result<bool> {
     let networks = walkthrough::prepare()?;
-    let folder = demo::emptied(&workspace::target().join("walkthrough"))?;
+    let folder = demo::emptied(&workspace::runs().join("walkthrough"))?;
     let mut steps = Steps::new();
     let outcome = walkthrough::perform(&mut steps, &folder, networks).and_then(walkthrough::Running::stop);
     print_result(steps.done(), usize::from(outcome.is_err()), 0);

@@ -84,6 +84,11 @@ impl PythonTools {
     /// Installs it unless it is there with exactly these versions.
     pub(crate) fn install(self) -> anyhow::Result<()> {
         let folder = self.folder();
+        let lock_path = workspace::target().join("tools").join(format!("{}.lock", self.name()));
+        fs::create_dir_all(workspace::target().join("tools")).context("cannot make the folder for tools")?;
+        let lock = fs::File::create(&lock_path).with_context(|| format!("cannot make {}", lock_path.display()))?;
+        // Clones that share a target folder install one after the other. Released when the file is closed.
+        lock.lock().with_context(|| format!("cannot lock {}", lock_path.display()))?;
         let requirements = self.requirements();
         let wanted =
             fs::read_to_string(&requirements).with_context(|| format!("cannot read {}", requirements.display()))?;

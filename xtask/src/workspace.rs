@@ -1,7 +1,10 @@
 //! Where things are.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use anyhow::{Context, ensure};
 
 /// The root of the repository.
 pub(crate) fn root() -> PathBuf {
@@ -16,6 +19,11 @@ pub(crate) fn target() -> PathBuf {
     }
 }
 
+/// The folder for what a run leaves behind. It belongs to this clone even where clones share what they build.
+pub(crate) fn runs() -> PathBuf {
+    root().join("target")
+}
+
 /// Cargo, in the root of the repository.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -23,7 +31,21 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
-/// The `komainu` program as `cargo build` makes it.
+/// The `komainu` program that a run drives; [`build_komainu`] puts it there.
 pub(crate) fn komainu() -> PathBuf {
-    target().join("debug/komainu")
+    runs().join("driven/komainu")
+}
+
+/// Builds `komainu` and puts it where nobody replaces it during the run.
+pub(crate) fn build_komainu() -> anyhow::Result<()> {
+    let status = cargo().args(["build", "--package", "komainu"]).status().context("cannot run cargo")?;
+    ensure!(status.success(), "komainu does not build ({status})");
+    let driven = komainu();
+    let folder = driven.parent().expect("the program is in a folder");
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    // Removed first: a program that still runs cannot be written to, and goes on with what it was started from.
+    let _ = fs::remove_file(&driven);
+    let built = target().join("debug/komainu");
+    fs::copy(&built, &driven).with_context(|| format!("cannot copy {}", built.display()))?;
+    Ok(())
 }
