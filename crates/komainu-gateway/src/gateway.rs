@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tracing::info;
 
-use crate::access::{Access, Gatekeeper, Refusal};
+use crate::access::{Access, Refusal};
 use crate::broker::{Broker, BrokerPorts};
 use crate::events;
 use crate::gatekeeper::{DeviceAccess, DeviceGatekeeper, Fleet};
@@ -72,6 +72,9 @@ pub struct EdgeLimits {
     pub pending_peers_per_source_max: usize,
     /// Connections whose handshake is finished, MQTT and HTTP together. More are closed.
     pub connections_max: usize,
+    /// How long an operator's WebSocket may be open, in milliseconds (AWS: 24 hours with Signature Version 4). Then it
+    /// is closed.
+    pub operator_websocket_ms_max: u64,
     /// Devices with a meter. More come in and are not measured.
     pub metered_devices_max: usize,
 }
@@ -83,6 +86,7 @@ impl Default for EdgeLimits {
             pending_peers_max: 4_096,
             pending_peers_per_source_max: 1_024,
             connections_max: 100_000,
+            operator_websocket_ms_max: 24 * 60 * 60 * 1000,
             metered_devices_max: 200_000,
         }
     }
@@ -255,6 +259,21 @@ async fn recheck_on_change(edge: Arc<Edge>, rights_changed: Arc<Notify>) {
     }
 }
 
+/// A signature proves an operator for a time only; then the client has to sign anew.
+async fn serve_operator(edge: &Edge, stream: Box<dyn ByteStream>, peer: PeerInfo, gatekeeper: Arc<OperatorGatekeeper>) {
+    let serving = edge.broker.serve(stream, peer, gatekeeper.clone());
+    tokio::pin!(serving);
+    tokio::select! {
+        biased;
+        () = &mut serving => return,
+        () = sleep(Duration::from_millis(edge.limits.operator_websocket_ms_max)) => {}
+    }
+    if let Some((scope, client)) = gatekeeper.admitted() {
+        edge.broker.kick(scope, client, DisconnectReason::WebsocketTtlExpiration);
+    }
+    serving.await;
+}
+
 impl komainu_ports::Broker for Gateway {
     fn publish(&self, scope: Scope, message: OutboundMessage) -> BoxFuture<'_, Result<(), BrokerError>> {
         Box::pin(async move { self.edge.broker.publish(&scope, message).await })
@@ -285,17 +304,17 @@ impl komainu_ports::Broker for Gateway {
     ) -> BoxFuture<'static, ()> {
         let edge = self.edge.clone();
         Box::pin(async move {
-            let fleet = edge.fleet.clone();
-            let (gatekeeper, peer): (Arc<dyn Gatekeeper>, _) = match identity {
+            let stream: Box<dyn ByteStream> = Box::new(WebSocketBytes::new(stream).await);
+            match identity {
                 WebSocketIdentity::Certificate(certificate) => {
-                    (edge.devices.clone(), PeerInfo { certificate: Some(certificate), ..peer })
+                    let peer = PeerInfo { certificate: Some(certificate), ..peer };
+                    edge.broker.serve(stream, peer, edge.devices.clone()).await;
                 }
                 WebSocketIdentity::Operator { key, scope } => {
-                    (Arc::new(OperatorGatekeeper { fleet, key, scope }), peer)
+                    let gatekeeper = Arc::new(OperatorGatekeeper::new(edge.fleet.clone(), key, scope));
+                    serve_operator(&edge, stream, peer, gatekeeper).await;
                 }
-            };
-            let stream: Box<dyn ByteStream> = Box::new(WebSocketBytes::new(stream).await);
-            edge.broker.serve(stream, peer, gatekeeper).await;
+            }
         })
     }
 

@@ -19,6 +19,8 @@ mod access;
 mod broker;
 mod events;
 mod facts;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod gatekeeper;
 mod gateway;
 mod identity;

@@ -241,7 +241,7 @@ mod tests {
             disconnects: 0,
             source_addresses: vec![HERE],
         };
-        assert_eq!(drain(&meters), [expected.clone()]);
+        assert_eq!(drain(&meters), std::slice::from_ref(&expected));
 
         let idle = MeterReading {
             messages_sent: 0,
@@ -251,7 +251,7 @@ mod tests {
             connection_attempts: 0,
             ..expected
         };
-        assert_eq!(drain(&meters), [idle.clone()], "connected, but nothing happened");
+        assert_eq!(drain(&meters), std::slice::from_ref(&idle), "connected, but nothing happened");
 
         meter.ended(HERE);
         meter.count_disconnect();

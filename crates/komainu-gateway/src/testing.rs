@@ -2,14 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use komainu_model::{
-    AccountId, Certificate, CertificateId, CertificateMode, CertificateStatus, Region, ReporterName, Scope,
-    SecurityProfile, Thing, ThingName, ThingPrincipalType, Timestamp,
+    AccountId, Certificate, CertificateMode, CertificateStatus, Region, Scope, Thing, ThingName, ThingPrincipalType,
+    Timestamp,
 };
-use komainu_ports::{AttachedThing, DeviceProfiles, Directory, Principal};
-use parking_lot::Mutex;
+use komainu_ports::{AttachedThing, Principal};
 
 use crate::identity::certificate_id;
 
@@ -50,49 +48,5 @@ pub(crate) fn principal(certificate: Certificate, things: &[&str], policies: &[&
         certificate,
         things: things.iter().map(attach).collect(),
         policies: policies.iter().map(|policy| Arc::from(*policy)).collect(),
-    }
-}
-
-/// A directory that a test writes into.
-#[derive(Debug, Default)]
-pub(crate) struct TestDirectory {
-    generation: AtomicU64,
-    principals: Mutex<BTreeMap<CertificateId, Arc<Principal>>>,
-}
-
-impl TestDirectory {
-    pub(crate) fn put(&self, principal: Principal) {
-        self.principals.lock().insert(principal.certificate.id, Arc::new(principal));
-        self.generation.fetch_add(1, Ordering::SeqCst);
-    }
-
-    pub(crate) fn remove(&self, certificate: &CertificateId) {
-        self.principals.lock().remove(certificate);
-        self.generation.fetch_add(1, Ordering::SeqCst);
-    }
-
-    /// Changes what is known of a certificate.
-    pub(crate) fn change(&self, certificate: &CertificateId, change: impl FnOnce(&mut Principal)) {
-        let mut principal = Principal::clone(&self.principal(certificate).expect("registered"));
-        change(&mut principal);
-        self.put(principal);
-    }
-}
-
-impl Directory for TestDirectory {
-    fn generation(&self) -> u64 {
-        self.generation.load(Ordering::SeqCst)
-    }
-
-    fn principal(&self, certificate: &CertificateId) -> Option<Arc<Principal>> {
-        self.principals.lock().get(certificate).cloned()
-    }
-
-    fn device(&self, _: &Scope, _: &ReporterName) -> DeviceProfiles {
-        DeviceProfiles::default()
-    }
-
-    fn profiles(&self) -> Vec<(Scope, Arc<SecurityProfile>)> {
-        Vec::new()
     }
 }

@@ -1,8 +1,8 @@
 //! The gatekeepers of clients without a certificate: operators, and the anonymous ones of the test listener.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use komainu_model::{AccessKeyId, DisconnectReason, ReporterName, Scope};
+use komainu_model::{AccessKeyId, ClientId, DisconnectReason, ReporterName, Scope};
 use komainu_ports::PeerInfo;
 
 use crate::access::{Access, ConnectRequest, DeniedAction, Gatekeeper, Refusal};
@@ -15,9 +15,23 @@ const PLAIN_TEST_DENIED_FILTER: &str = "test/nosubscribe";
 
 /// Lets an operator in who signed the WebSocket's request: everything in the scope of the signature is allowed.
 pub(crate) struct OperatorGatekeeper {
-    pub(crate) fleet: Arc<Fleet>,
-    pub(crate) key: AccessKeyId,
-    pub(crate) scope: Scope,
+    fleet: Arc<Fleet>,
+    key: AccessKeyId,
+    scope: Scope,
+    /// The client id, once the client has connected.
+    client: OnceLock<ClientId>,
+}
+
+impl OperatorGatekeeper {
+    /// A gatekeeper for one connection.
+    pub(crate) fn new(fleet: Arc<Fleet>, key: AccessKeyId, scope: Scope) -> Self {
+        Self { fleet, key, scope, client: OnceLock::new() }
+    }
+
+    /// Whom it let in.
+    pub(crate) fn admitted(&self) -> Option<(&Scope, &ClientId)> {
+        self.client.get().map(|client| (&self.scope, client))
+    }
 }
 
 /// Lets everybody in, for conformance suites.
@@ -28,6 +42,8 @@ pub(crate) struct PlainTestGatekeeper {
 
 impl Gatekeeper for OperatorGatekeeper {
     fn admit(&self, peer: &PeerInfo, connect: &ConnectRequest<'_>) -> Result<Arc<dyn Access>, Refusal> {
+        // A connection has one CONNECT.
+        let _ = self.client.set(connect.client_id.clone());
         let measured = measure(&self.fleet, &self.scope, self.key.as_str(), peer, connect);
         Ok(Arc::new(TrustedAccess { measured, denied_filter: None }))
     }
