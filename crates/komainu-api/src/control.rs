@@ -5,6 +5,7 @@
 //! change is carried over.
 
 mod access_keys;
+mod alerts;
 mod announce;
 mod directory;
 mod state;
@@ -15,6 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use komainu_detect::ValidationRules;
 use komainu_model::{AccountId, Change, Record, RecordKey, Scope, Timestamp};
 use komainu_ports::{ChangeObserver, Clock, IdSource, Store, StoreError};
+use komainu_respond::RespondRules;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
@@ -31,6 +33,8 @@ pub struct ControlRules {
     pub account: AccountId,
     /// Which behaviors are acceptable.
     pub behaviors: ValidationRules,
+    /// Where notifications may go, and how many.
+    pub notifications: RespondRules,
 }
 
 /// The state of all scopes.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use komainu_detect::Profiles;
 use komainu_model::{AccessKey, AccessKeyId, CertificateId, Change, Record, RecordKey, Scope, Timestamp};
 use komainu_registry::Registry;
+use komainu_respond::Topics;
 
 use super::ControlRules;
 
@@ -21,6 +22,7 @@ pub(super) struct State {
 pub(super) struct ScopeState {
     pub(super) registry: Registry,
     pub(super) profiles: Profiles,
+    pub(super) topics: Topics,
 }
 
 /// The state of one scope as a decider or a reader sees it.
@@ -29,6 +31,8 @@ pub(crate) struct View<'a> {
     pub(crate) registry: &'a Registry,
     /// Security profiles.
     pub(crate) profiles: &'a Profiles,
+    /// Topics and subscriptions.
+    pub(crate) topics: &'a Topics,
     /// The time of this look.
     pub(crate) now: Timestamp,
     certificate_scopes: &'a HashMap<CertificateId, Scope>,
@@ -82,6 +86,7 @@ impl State {
         let state = self.scopes.entry(scope.clone()).or_insert_with(|| ScopeState::new(scope.clone(), rules));
         state.registry.apply(change);
         state.profiles.apply(change);
+        state.topics.apply(change);
     }
 
     /// Shows a scope to `see`; one without state is empty.
@@ -97,6 +102,7 @@ impl State {
         see(&View {
             registry: &state.registry,
             profiles: &state.profiles,
+            topics: &state.topics,
             now,
             certificate_scopes: &self.certificate_scopes,
         })
@@ -105,6 +111,11 @@ impl State {
     /// The state of a scope that has any.
     pub(super) fn scope(&self, scope: &Scope) -> Option<&ScopeState> {
         self.scopes.get(scope)
+    }
+
+    /// The topics of a scope that has state, to count what goes out.
+    pub(super) fn topics_mut(&mut self, scope: &Scope) -> Option<&mut Topics> {
+        self.scopes.get_mut(scope).map(|state| &mut state.topics)
     }
 
     /// Every scope that has state, in their order.
@@ -120,6 +131,10 @@ impl State {
 
 impl ScopeState {
     fn new(scope: Scope, rules: &ControlRules) -> Self {
-        Self { registry: Registry::new(scope.clone()), profiles: Profiles::new(scope, rules.behaviors) }
+        Self {
+            registry: Registry::new(scope.clone()),
+            profiles: Profiles::new(scope.clone(), rules.behaviors),
+            topics: Topics::new(scope, rules.notifications.clone()),
+        }
     }
 }

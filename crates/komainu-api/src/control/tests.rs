@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use komainu_model::{
-    AccessKeyId, AccessKeyStatus, CertificateId, CertificateMode, CertificateStatus, GroupName, PolicyName,
-    PolicyTarget, Region, ReporterName, SecretKey, ThingName, ThingPrincipalType,
+    AccessKeyId, AccessKeyStatus, AlertContext, Arn, Behavior, BehaviorName, CertificateId, CertificateMode,
+    CertificateStatus, CloudMetric, GroupName, Metric, PolicyName, PolicyTarget, ProfileName, Protocol, Region,
+    ReporterName, SecretKey, Subscription, SubscriptionId, SubscriptionState, SubscriptionToken, ThingName,
+    ThingPrincipalType, Topic, TopicName, VerificationState, ViolationEvent, ViolationEventType, ViolationId,
 };
-use komainu_ports::{Directory, ManualClock, MemoryStore, SeededIds};
+use komainu_ports::{AlertRouter, Directory, ManualClock, MemoryStore, SeededIds};
 use komainu_registry::{CreateGroup, CreatePolicy, CreateThing, NewCertificate, RegistryError};
+use komainu_respond::{PublishRequest, RespondError};
 
 use super::*;
 
@@ -20,6 +24,8 @@ const ALLOW_ALL: &str = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow"
 enum Failed {
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    #[error(transparent)]
+    Respond(#[from] RespondError),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -35,8 +41,11 @@ impl World {
     }
 
     fn on(store: Arc<MemoryStore>) -> Self {
-        let rules =
-            ControlRules { account: AccountId::parse("123456789012").unwrap(), behaviors: ValidationRules::default() };
+        let rules = ControlRules {
+            account: AccountId::parse("123456789012").unwrap(),
+            behaviors: ValidationRules::default(),
+            notifications: RespondRules::default(),
+        };
         let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(1_000_000)));
         let control = ControlPlane::open(rules, store.clone(), clock, Arc::new(SeededIds::new(1))).unwrap();
         Self { store, control }
@@ -278,4 +287,74 @@ fn access_keys_are_made_listed_and_revoked() {
     assert_eq!(world.control.access_key(&made.id), Some(made));
     let unknown = AccessKeyId::parse("AKIAIOSFODNN7NOBODYS").unwrap();
     assert!(matches!(world.control.revoke_access_key(&unknown), Err(AccessKeyError::NotFound { .. })));
+}
+
+/// A world with a topic `alarms` and one confirmed subscription by mail.
+fn world_with_topic() -> (World, Arn) {
+    let store = Arc::new(MemoryStore::new());
+    let (scope, topic) = (scope("us-east-1"), TopicName::parse("alarms").unwrap());
+    let arn = scope.arn("sns", &topic);
+    let created_at = Timestamp::from_unix_seconds(1);
+    let subscription = Subscription {
+        id: SubscriptionId::parse("0e3c1f2a-0000-4000-8000-000000000001").unwrap(),
+        topic: topic.clone(),
+        protocol: Protocol::Email,
+        endpoint: "duty@example.com".to_owned(),
+        state: SubscriptionState::Confirmed { authenticate_on_unsubscribe: false },
+        attributes: BTreeMap::new(),
+        token: SubscriptionToken::parse(&"a".repeat(64)).unwrap(),
+        created_at,
+    };
+    let topic = Topic { name: topic, attributes: BTreeMap::new(), created_at };
+    let records = [Record::Topic(topic), Record::Subscription(subscription)];
+    store.commit(&records.map(|record| Change::Put(scope.clone(), record))).unwrap();
+    (World::on(store), arn)
+}
+
+#[test]
+fn an_alert_goes_to_the_subscribers_of_its_topic() {
+    let (world, arn) = world_with_topic();
+    let at = Timestamp::from_unix_seconds(2);
+    let event = ViolationEvent {
+        violation: ViolationId::parse("0e3c1f2a-0000-4000-8000-000000000002").unwrap(),
+        reporter: ReporterName::parse("lamp").unwrap(),
+        profile: ProfileName::parse("p").unwrap(),
+        behavior: Behavior {
+            name: BehaviorName::parse("b").unwrap(),
+            metric: Metric::Cloud(CloudMetric::NumMessagesSent),
+            criteria: None,
+            suppress_alerts: false,
+            export_metric: false,
+        },
+        value: None,
+        confidence: None,
+        kind: ViolationEventType::InAlarm,
+        verification: VerificationState::Unknown,
+        verification_description: None,
+        at,
+    };
+    let alert = AlertContext { event, started_at: at, groups: Vec::new() };
+    let route = |target: &Arn| world.control.route(&scope("us-east-1"), target, &alert, at);
+    let deliveries = route(&arn);
+    let endpoints: Vec<_> = deliveries.iter().map(|delivery| delivery.endpoint.as_str()).collect();
+    assert_eq!(endpoints, ["duty@example.com"]);
+    assert_eq!(route(&scope("us-east-1").arn("sns", "nobody")), []);
+    assert_eq!(world.control.route(&scope("eu-west-1"), &arn, &alert, at), []);
+}
+
+#[test]
+fn the_outbox_is_told_of_messages_and_of_nothing_else() {
+    let (world, arn) = world_with_topic();
+    let outbox = world.control.outbox();
+    let generation = world.control.generation();
+    world.create_thing("us-east-1", "lamp").unwrap();
+    assert!(outbox.notified().now_or_never().is_none());
+    assert_eq!(world.control.generation(), generation + 1);
+    let request = PublishRequest { message: "hello".to_owned(), ..PublishRequest::default() };
+    let published: Result<(), Failed> = world.control.decide(&scope("us-east-1"), |view| {
+        Ok(((), view.topics.publish(&arn, request, "0e3c1f2a-0000-4000-8000-000000000003".into(), view.now)?))
+    });
+    published.unwrap();
+    assert!(outbox.notified().now_or_never().is_some());
+    assert_eq!(world.control.generation(), generation + 1, "no device is judged differently");
 }
