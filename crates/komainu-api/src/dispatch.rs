@@ -9,7 +9,7 @@ use komainu_ports::BoxFuture;
 use tokio::sync::Semaphore;
 
 use crate::error::{ApiError, ErrorKind};
-use crate::{Api, Caller, iot};
+use crate::{Api, Caller, iot, iot_data, sts};
 
 /// So many operations run at the same time; others wait for their turn within their request's deadline. Enough to
 /// keep the store busy, few enough that their threads fit a small machine.
@@ -90,7 +90,11 @@ pub(crate) struct Handlers {
 
 impl Handlers {
     pub(crate) fn new() -> Self {
-        let services = [(Service::Iot, iot::operations())];
+        let services = [
+            (Service::Iot, iot::operations()),
+            (Service::IotData, iot_data::operations()),
+            (Service::Sts, sts::operations()),
+        ];
         let by_name = services
             .into_iter()
             .flat_map(|(service, operations)| {

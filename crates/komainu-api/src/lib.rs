@@ -1,27 +1,37 @@
 //! The control plane: AWS-compatible operations over HTTP.
 //!
 //! In come HTTP connections, from the control plane's own listener and from the gateway's TLS port; out go responses
-//! as AWS's services write them. A request is authenticated by its signature, routed to an operation by
+//! as AWS's services write them. A request is authenticated by its signature ([`auth`]), routed to an operation by
 //! the tables of `komainu-aws`, run by one plain function of the operation's module, and answered as its service
 //! writes outputs and errors ([`dispatch`], [`error`]).
 //!
 //! The crate decides nothing about devices: rules live in the cores (`komainu-registry`, `komainu-detect`,
 //! `komainu-respond`); here their decisions are committed to the store and shown to clients.
 
-#![allow(dead_code, reason = "the server that uses these follows")]
+#![allow(dead_code, reason = "operations that use these follow")]
 
+mod auth;
 mod control;
 mod dispatch;
 mod error;
 mod iot;
+mod iot_data;
+mod public;
+mod request;
+mod server;
+mod sts;
+mod websocket;
 
 use std::sync::Arc;
 
-use komainu_model::{AccessKeyId, AccountId, Scope};
+use komainu_aws::sigv4::ReplayGuard;
+use komainu_model::{AccessKeyId, Scope};
 use komainu_ports::{Authority, Broker, Clock, IdSource, Store};
 
 pub use control::{AccessKeyError, ControlPlane, ControlRules};
 use dispatch::Handlers;
+use parking_lot::Mutex;
+pub use server::Server;
 
 /// What the control plane is made of.
 pub struct ApiParts {
@@ -44,12 +54,8 @@ pub struct ApiParts {
 /// Settings of the control plane.
 #[derive(Debug, Clone)]
 pub struct ApiConfig {
-    /// The account that all access keys belong to.
-    pub account: AccountId,
     /// The host name that DescribeEndpoint tells devices; without a port, as AWS has it.
     pub device_endpoint: String,
-    /// Whether behaviors may have windows other than AWS's, down to one second: for demonstrations.
-    pub allow_short_windows: bool,
 }
 
 /// The control plane.
@@ -61,14 +67,16 @@ pub struct Api {
     pub(crate) authority: Arc<dyn Authority>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn IdSource>,
-    handlers: Handlers,
+    pub(crate) handlers: Handlers,
+    pub(crate) replay_guard: Mutex<ReplayGuard>,
 }
 
 impl Api {
     /// A control plane of these parts.
     pub fn new(parts: ApiParts) -> Arc<Self> {
         let ApiParts { config, control, store, broker, authority, clock, ids } = parts;
-        Arc::new(Self { config, control, store, broker, authority, clock, ids, handlers: Handlers::new() })
+        let (handlers, replay_guard) = (Handlers::new(), Mutex::default());
+        Arc::new(Self { config, control, store, broker, authority, clock, ids, handlers, replay_guard })
     }
 }
 
