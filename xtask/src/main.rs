@@ -59,7 +59,7 @@ fn main() -> ExitCode {
         Err(error) => match error.downcast_ref::<tools::Missing>() {
             Some(missing) => {
                 eprintln!("\n{missing}");
-                ExitCode::from(2)
+                ExitCode::from(tools::EXIT_MISSING)
             }
             None => {
                 eprintln!("\nerror: {error:#}");

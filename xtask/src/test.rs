@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::Args;
 
 use crate::steps::Steps;
-use crate::tools::PythonTools;
+use crate::tools::{self, Missing, PythonTools};
 use crate::{clients, codegen, demo, interrupt, tidy, walkthrough, workspace};
 
 /// Options of `cargo xtask test`.
@@ -78,6 +78,8 @@ fn print_result(passed: usize, failed: usize, ignored: usize) {
 #[derive(Default)]
 struct Stages {
     done: Vec<Stage>,
+    /// Whether a stage lacked something of this machine's.
+    missing: bool,
 }
 
 struct Stage {
@@ -99,6 +101,7 @@ impl Stages {
         let started = Instant::now();
         let passed = act().unwrap_or_else(|error| {
             println!("{error:#}");
+            self.missing |= error.is::<Missing>();
             false
         });
         self.done.push(Stage { name, passed, took: started.elapsed() });
@@ -112,6 +115,10 @@ impl Stages {
         }
         let failed = self.done.iter().filter(|stage| !stage.passed).count();
         print_result(self.done.len() - failed, failed, 0);
-        if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        match (failed, self.missing) {
+            (0, _) => ExitCode::SUCCESS,
+            (_, true) => ExitCode::from(tools::EXIT_MISSING),
+            (_, false) => ExitCode::FAILURE,
+        }
     }
 }

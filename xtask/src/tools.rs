@@ -13,6 +13,9 @@ use crate::workspace;
 /// The oldest Python that the pinned packages support.
 const PYTHON_OLDEST: (u32, u32) = (3, 10);
 
+/// The exit status when something is [`Missing`].
+pub(crate) const EXIT_MISSING: u8 = 2;
+
 /// Something that this machine lacks and that we may not or cannot install.
 #[derive(Debug)]
 pub(crate) struct Missing {

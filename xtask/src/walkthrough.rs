@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, anyhow, bail, ensure};
 use serde_json::{Value, json};
 
 use crate::device::{Device, Networks};
 use crate::programs::{Program, last_words, quoted, run_to_end, wait_until};
 use crate::server::{ACCOUNT, AwsCli, REGION, Server};
 use crate::steps::{Notes, Steps};
-use crate::tools::{self, PythonTools};
+use crate::tools::{self, Missing, PythonTools};
 use crate::workspace;
 
 const THING: &str = "MyDevice";
@@ -67,8 +67,10 @@ pub(crate) fn perform(steps: &mut Steps, folder: &Path, networks: Networks) -> a
     let logs = folder.join("logs");
     fs::create_dir_all(&logs).with_context(|| format!("cannot make {}", logs.display()))?;
     let run = Run { folder, networks, logs: &logs };
-    run.perform(steps)
-        .with_context(|| format!("the walkthrough stopped. The last words of each program:\n{}", last_words(&logs)))
+    run.perform(steps).map_err(|error| match error.is::<Missing>() {
+        true => error,
+        false => anyhow!("{error:#}\n\nThe last words of each program:\n{}", last_words(&logs)),
+    })
 }
 
 /// One performance.
