@@ -3,8 +3,10 @@
 use std::fmt;
 
 use komainu_aws::{InputError, Protocol, Service};
+use komainu_detect::ProfileError;
 use komainu_model::{Arn, InvalidName};
 use komainu_ports::{AuthorityError, BrokerError, StoreError};
+use komainu_registry::RegistryError;
 
 /// Why an operation was not done, for the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,8 +34,8 @@ impl ApiError {
     }
 
     /// What is to be created is there, and is not the same.
-    pub(crate) fn already_exists(message: impl fmt::Display, id: impl Into<String>, arn: Arn) -> Self {
-        Self { resource: Some((id.into(), arn)), ..Self::new(ErrorKind::AlreadyExists, message) }
+    pub(crate) fn already_exists(message: impl fmt::Display, id: impl fmt::Display, arn: Arn) -> Self {
+        Self { resource: Some((id.to_string(), arn)), ..Self::new(ErrorKind::AlreadyExists, message) }
     }
 
     /// `expectedVersion` is not the version.
@@ -187,6 +189,38 @@ impl From<StoreError> for ApiError {
                 Self::new(ErrorKind::Unavailable, "The service is temporarily unavailable.")
             }
         }
+    }
+}
+
+impl From<RegistryError> for ApiError {
+    fn from(error: RegistryError) -> Self {
+        let kind = match &error {
+            RegistryError::NotFound { .. } => ErrorKind::NotFound,
+            RegistryError::AlreadyExists { id, arn, .. } => {
+                return Self::already_exists(&error, id, arn.clone());
+            }
+            RegistryError::Invalid { .. } => ErrorKind::InvalidRequest,
+            RegistryError::VersionConflict { .. } => ErrorKind::VersionConflict,
+            RegistryError::LimitExceeded { .. } => ErrorKind::LimitExceeded,
+            RegistryError::VersionsLimitExceeded { .. } => ErrorKind::VersionsLimitExceeded,
+            RegistryError::DeleteConflict { .. } => ErrorKind::DeleteConflict,
+            RegistryError::MalformedPolicy(_) => ErrorKind::MalformedPolicy,
+            RegistryError::CertificateState { .. } => ErrorKind::CertificateState,
+        };
+        Self::new(kind, error)
+    }
+}
+
+impl From<ProfileError> for ApiError {
+    fn from(error: ProfileError) -> Self {
+        let kind = match &error {
+            ProfileError::Invalid { .. } => ErrorKind::InvalidRequest,
+            ProfileError::NotFound { .. } => ErrorKind::NotFound,
+            ProfileError::AlreadyExists { .. } => ErrorKind::AlreadyExists,
+            ProfileError::VersionConflict { .. } => ErrorKind::VersionConflict,
+            ProfileError::LimitExceeded { .. } => ErrorKind::LimitExceeded,
+        };
+        Self::new(kind, error)
     }
 }
 

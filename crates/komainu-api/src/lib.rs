@@ -16,6 +16,7 @@ mod dispatch;
 mod error;
 mod iot;
 mod iot_data;
+mod paging;
 mod public;
 mod request;
 mod server;
