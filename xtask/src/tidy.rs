@@ -217,13 +217,13 @@ fn check_table(root: &Path, members: &[Member], problems: &mut Vec<String>) -> a
 }
 
 fn check_fuzz_targets(root: &Path, problems: &mut Vec<String>) -> anyhow::Result<()> {
-    let folder = root.join("fuzz/fuzz_targets");
+    let folder = root.join("fuzz/src/bin");
     if !folder.is_dir() {
         return Ok(());
     }
     let guide = fs::read_to_string(root.join("docs/fuzzing.md")).unwrap_or_default();
-    for entry in fs::read_dir(&folder).context("cannot list fuzz/fuzz_targets/")? {
-        let path = entry.context("cannot list fuzz/fuzz_targets/")?.path();
+    for entry in fs::read_dir(&folder).context("cannot list fuzz/src/bin/")? {
+        let path = entry.context("cannot list fuzz/src/bin/")?.path();
         let target = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         if !guide.contains(&format!("`{target}`")) {
             problems.push(format!("docs/fuzzing.md does not tell of the fuzz target `{target}`"));
