@@ -4,11 +4,29 @@
 //! iot::CreateThingRequest) -> Result<iot::CreateThingResponse, ApiError>`, and `operations()`, the list of them by
 //! AWS's names: `vec![("CreateThing", blocking(create_thing)), ...]`.
 
+pub(crate) mod certificates;
+mod convert;
+mod endpoint;
+mod groups;
+mod paging;
+mod policies;
+mod tags;
+mod thing_types;
+mod things;
+
 use crate::dispatch::Operations;
 
 /// Every operation of the service that Komainu has.
 pub(crate) fn operations() -> Operations {
     // Each module adds a line here: `things::operations(),`.
-    let modules: [Operations; 0] = [];
+    let modules = [
+        things::operations(),
+        thing_types::operations(),
+        groups::operations(),
+        certificates::operations(),
+        policies::operations(),
+        tags::operations(),
+        endpoint::operations(),
+    ];
     modules.into_iter().flatten().collect()
 }
