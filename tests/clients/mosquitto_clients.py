@@ -35,7 +35,7 @@ def a_retained_message_is_read_back(server, version):
 def every_quality_of_service(server, version):
     for qos in ("0", "1", "2"):
         common = ["--protocol-version", version, "--topic", f"mosquitto/qos/{qos}", "--qos", qos]
-        read = ["mosquitto_sub", *arguments(server, *common, "-C", "1", "-W", str(LIMIT_S), "--id", f"sub-{qos}", "-d")]
+        read = ["stdbuf", "-oL", "mosquitto_sub", *arguments(server, *common, "-C", "1", "-W", str(LIMIT_S), "--id", f"sub-{qos}", "-d")]
         reader = subprocess.Popen(read, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         lines = []
         for line in reader.stdout:

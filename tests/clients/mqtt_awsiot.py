@@ -50,7 +50,7 @@ def round_trip_mqtt5(make, topic):
         raise AssertionError(f"not connected: {connack}")
     subscribe = mqtt5.SubscribePacket([mqtt5.Subscription(topic, mqtt5.QoS.AT_LEAST_ONCE)])
     equal(client.subscribe(subscribe).result(LIMIT_S).reason_codes, [mqtt5.SubackReasonCode.GRANTED_QOS_1])
-    publish = mqtt5.PublishPacket(topic, payload=b"hello", qos=mqtt5.QoS.AT_LEAST_ONCE)
+    publish = mqtt5.PublishPacket(qos=mqtt5.QoS.AT_LEAST_ONCE, payload=b"hello", topic=topic)
     equal(client.publish(publish).result(LIMIT_S).puback.reason_code, mqtt5.PubackReasonCode.SUCCESS)
     equal(arrived.get(timeout=LIMIT_S).payload, b"hello")
     client.stop()

@@ -4,7 +4,7 @@ import time
 
 import paho.mqtt.client as paho
 
-from harness import Mqtt, check, equal, run
+from harness import Mqtt, check, equal, run, wait_until
 
 def both_versions(function):
     """A check for each version of the protocol."""
@@ -106,7 +106,7 @@ def a_shared_subscription_takes_turns(server):
     sender = Mqtt(server, server.anybody(), "work-sender").connect()
     for number in range(40):
         sender.publish(f"work/{number}", str(number), 1)
-    readers[0].wait("all of them", lambda: sum(len(reader.messages) for reader in readers) == 40)
+    wait_until("all of them", lambda: sum(len(reader.messages) for reader in readers) == 40)
     shares = sorted(len(reader.messages) for reader in readers)
     if shares[0] < 5:
         raise AssertionError(f"one reader did nearly everything: {shares}")
