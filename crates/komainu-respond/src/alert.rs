@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use komainu_model::{
-    AlertContext, Arn, Behavior, Change, Comparison, ConfidenceLevel, Criteria, ExpectedValue, MetricValue, Statistic,
-    Timestamp, VerificationState, ViolationEvent, ViolationEventType,
+    AlertContext, Arn, Behavior, Comparison, ConfidenceLevel, Criteria, Delivery, ExpectedValue, MetricValue,
+    Statistic, Timestamp, VerificationState, ViolationEvent, ViolationEventType,
 };
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -19,35 +19,22 @@ const SUBJECT_NAME_CHARS_MAX: usize = 34;
 const VALUE_ITEMS_MAX: usize = 200;
 const VALUE_TEXT_CHARS_MAX: usize = 200;
 
-/// What follows from an alert.
-#[derive(Debug, Clone, PartialEq)]
-pub struct AlertRouting {
-    /// The deliveries.
-    pub changes: Vec<Change>,
-    /// Targets that nothing could be sent to, and why: for the log. The others have got theirs.
-    pub unreachable: Vec<(Arn, RespondError)>,
-}
-
 impl Topics {
-    /// Tells everybody who subscribed to `targets` about an event in a violation's life; nobody when the behavior's
-    /// alerts are suppressed. The same event again gives the same deliveries, not further ones.
-    pub fn route_alert(&self, alert: &AlertContext, targets: &[Arn], now: Timestamp) -> AlertRouting {
-        let mut routing = AlertRouting { changes: Vec::new(), unreachable: Vec::new() };
+    /// The messages to everybody who subscribed to `target` about an event in a violation's life; none when the
+    /// behavior's alerts are suppressed. The same event again gives the same deliveries, not further ones.
+    pub fn route_alert(
+        &self,
+        alert: &AlertContext,
+        target: &Arn,
+        now: Timestamp,
+    ) -> Result<Vec<Delivery>, RespondError> {
+        let topic = self.topic(target)?;
         if alert.event.behavior.suppress_alerts {
-            return routing;
+            return Ok(Vec::new());
         }
+        let message_id = message_id(&alert.event, target);
         let message = message(&alert.event);
-        for target in targets {
-            let routed = self.topic(target).map(|topic| {
-                let message_id = message_id(&alert.event, target);
-                self.fan_out(topic, &message, Some(alert), &message_id, &mut self.budgets_of(topic), now)
-            });
-            match routed {
-                Ok(changes) => routing.changes.extend(changes),
-                Err(error) => routing.unreachable.push((target.clone(), error)),
-            }
-        }
-        routing
+        Ok(self.fan_out(topic, &message, Some(alert), &message_id, &mut self.budgets_of(topic), now))
     }
 }
 

@@ -24,7 +24,7 @@ mod subscription;
 mod topic;
 mod topics;
 
-pub use alert::{AlertRouting, alert_message, alert_subject};
+pub use alert::{alert_message, alert_subject};
 pub use endpoint::shown_endpoint;
 pub use error::{BatchProblem, RespondError};
 pub use filter::FilterPolicy;

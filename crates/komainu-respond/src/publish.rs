@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use komainu_model::{AlertContext, Arn, Change, NotificationKind, SubscriptionState, Timestamp, Topic};
+use komainu_model::{AlertContext, Arn, Change, Delivery, NotificationKind, SubscriptionState, Timestamp, Topic};
 
 use crate::error::BatchProblem;
 use crate::flood::MailBudgets;
@@ -45,7 +45,8 @@ impl Topics {
     ) -> Result<Vec<Change>, RespondError> {
         let topic = self.topic(topic)?;
         let message = Message::parse(request)?;
-        Ok(self.fan_out(topic, &message, None, &message_id, &mut self.budgets_of(topic), now))
+        let deliveries = self.fan_out(topic, &message, None, &message_id, &mut self.budgets_of(topic), now);
+        Ok(deliveries.into_iter().map(Change::PutDelivery).collect())
     }
 
     /// Publishes up to ten messages. One that is not acceptable does not hold up the others.
@@ -61,7 +62,8 @@ impl Topics {
         let (mut outcomes, mut changes) = (Vec::new(), Vec::new());
         for BatchEntry { id, request, message_id } in entries {
             let result = Message::parse(request).map(|message| {
-                changes.extend(self.fan_out(topic, &message, None, &message_id, &mut budgets, now));
+                let deliveries = self.fan_out(topic, &message, None, &message_id, &mut budgets, now);
+                changes.extend(deliveries.into_iter().map(Change::PutDelivery));
                 message_id
             });
             outcomes.push(BatchOutcome { id, result });
@@ -82,8 +84,8 @@ impl Topics {
         message_id: &Arc<str>,
         budgets: &mut MailBudgets,
         now: Timestamp,
-    ) -> Vec<Change> {
-        let mut changes = Vec::new();
+    ) -> Vec<Delivery> {
+        let mut deliveries = Vec::new();
         for subscribed in self.subscriptions_of(&topic.name, now) {
             let subscription = &subscribed.subscription;
             let is_confirmed = matches!(subscription.state, SubscriptionState::Confirmed { .. });
@@ -99,9 +101,9 @@ impl Topics {
             };
             let notification = self.notification(topic, message_id.clone(), kind, now);
             let delivery = self.delivery(subscription, notification, now);
-            changes.push(Change::PutDelivery(budgets.admit(delivery, self.rules.mails_per_hour_max)));
+            deliveries.push(budgets.admit(delivery, self.rules.mails_per_hour_max));
         }
-        changes
+        deliveries
     }
 }
 
