@@ -4,10 +4,12 @@
 //! this crate; everything else sees the ports.
 
 mod authority;
+mod courier;
 mod folder;
 mod records;
 mod sqlite;
 
 pub use authority::{LocalAuthority, OpenAuthorityError, ServerCertificate};
+pub use courier::{CourierConfig, CourierConfigError, CourierSet, SmtpConfig, SmtpLogin, SmtpTls, WebhookConfig};
 pub use folder::{DataFolder, DataFolderError};
 pub use sqlite::SqliteStore;
