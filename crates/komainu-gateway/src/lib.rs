@@ -12,28 +12,43 @@
 //! [`Directory`](komainu_ports::Directory)), it serves no HTTP, it judges no metric, and it trusts no certificate
 //! authority: a certificate is registered or it is not.
 
-// The broker's core does not ask the gatekeeper yet.
-#![allow(dead_code)]
-
 mod access;
 mod broker;
+mod connection;
+mod decode;
+mod durable;
+mod encode;
 mod events;
 mod facts;
+#[cfg(test)]
+mod fixtures;
+mod flow;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod gatekeeper;
 mod gateway;
 mod identity;
+mod lifecycle;
 mod limits;
+mod link;
 mod listener;
 mod log_budget;
 mod measured;
 mod meter;
+mod packet;
+mod packets;
 mod pending;
 mod policies;
+mod publish;
+mod replies;
+mod retained;
+mod router;
+mod session;
 #[cfg(test)]
 mod testing;
+mod timers;
 mod tls;
+mod topic;
 mod trusted;
 mod websocket;
 
