@@ -94,6 +94,11 @@ impl ControlPlane {
         &self.rules.account
     }
 
+    /// Which behaviors are acceptable.
+    pub(crate) fn behavior_rules(&self) -> ValidationRules {
+        self.rules.behaviors
+    }
+
     /// Shows the state of a scope as it is now.
     pub(crate) fn read<R>(&self, scope: &Scope, read: impl FnOnce(&View<'_>) -> R) -> R {
         let now = self.clock.now();

@@ -271,8 +271,8 @@ impl Registry {
         Ok(Listed::first(things.into_iter(), limit))
     }
 
-    /// The group and all groups under it.
-    fn groups_under<'a>(&'a self, group: &'a GroupName) -> BTreeSet<&'a GroupName> {
+    /// The group and all groups under it, in the order of their names.
+    pub fn groups_under<'a>(&'a self, group: &'a GroupName) -> BTreeSet<&'a GroupName> {
         let mut found = BTreeSet::from([group]);
         let mut to_visit = vec![group];
         while let Some(group) = to_visit.pop() {

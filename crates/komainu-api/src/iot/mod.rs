@@ -4,21 +4,23 @@
 //! iot::CreateThingRequest) -> Result<iot::CreateThingResponse, ApiError>`, and `operations()`, the list of them by
 //! AWS's names: `vec![("CreateThing", blocking(create_thing)), ...]`.
 
+mod behaviors;
 pub(crate) mod certificates;
 mod convert;
 mod endpoint;
 mod groups;
 mod paging;
 mod policies;
+mod profiles;
 mod tags;
 mod thing_types;
 mod things;
+mod violations;
 
 use crate::dispatch::Operations;
 
 /// Every operation of the service that Komainu has.
 pub(crate) fn operations() -> Operations {
-    // Each module adds a line here: `things::operations(),`.
     let modules = [
         things::operations(),
         thing_types::operations(),
@@ -27,6 +29,8 @@ pub(crate) fn operations() -> Operations {
         policies::operations(),
         tags::operations(),
         endpoint::operations(),
+        profiles::operations(),
+        violations::operations(),
     ];
     modules.into_iter().flatten().collect()
 }
