@@ -15,19 +15,12 @@ impl AlertRouter for ControlPlane {
             tracing::warn!(%target, "alert target does not exist");
             return Vec::new();
         };
-        let routing = topics.route_alert(alert, std::slice::from_ref(target), now);
-        for (target, error) in &routing.unreachable {
+        let deliveries = topics.route_alert(alert, target, now).unwrap_or_else(|error| {
             tracing::warn!(%target, %error, "alert target cannot be told");
-        }
-        routing.changes.iter().for_each(|change| topics.apply(change));
-        let delivery = |change| match change {
-            Change::PutDelivery(delivery) => Some(delivery),
-            Change::Put(..)
-            | Change::Delete(..)
-            | Change::AppendViolationEvent(..)
-            | Change::AppendDatapoint(..)
-            | Change::DeleteDelivery(_) => None,
-        };
-        routing.changes.into_iter().filter_map(delivery).collect()
+            Vec::new()
+        });
+        let count = |delivery: &Delivery| topics.apply(&Change::PutDelivery(delivery.clone()));
+        deliveries.iter().for_each(count);
+        deliveries
     }
 }
