@@ -3,15 +3,24 @@
 //! [`Profiles`] decides what may become of one scope's security profiles. [`BehaviorDraft`] checks a behavior as a
 //! user wrote it. In: wishes and the time. Out: values, and the changes that carry them out.
 //!
+//! [`Detector`] judges the devices. In: reports, readings of the gateway, and how far time has come. Out, through a
+//! [`Sink`]: values to keep, and the steps in the lives of violations. How each metric is judged is told to operators
+//! in `docs/detection.md`.
+//!
 //! Nothing here opens a socket, asks for the time, or knows how a report or a request was encoded. Statistical and
 //! learned criteria are understood and refused: they come with a detector of their own.
 
 mod behavior;
+mod detector;
 mod profiles;
 
 pub use behavior::{
     BehaviorDraft, CriteriaDraft, ExpectedDraft, SET_ELEMENTS_MAX, STRING_BYTES_MAX, ValidationRules, WINDOWS_S,
     validate,
+};
+pub use detector::{
+    ALARM_WITHOUT_DATA_MS_MAX, Detector, DetectorLimits, Fleet, Judged, Meter, Note, REPEAT_MS_MAX, ReportOutcome,
+    Sample, Sink, ValueRef, ViolationStep,
 };
 pub use profiles::{
     ALERT_TARGETS_MAX, BEHAVIORS_MAX, DESCRIPTION_CHARS_MAX, EXPORT_TOPIC_BYTES_MAX, METRICS_TO_RETAIN_MAX, NewProfile,

@@ -2,5 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed expectation of a test ends it")]
 
+mod alarm;
 mod behavior;
+mod cloud;
+mod judge;
 mod profiles;
+mod simulation;
+mod window;
+mod world;
