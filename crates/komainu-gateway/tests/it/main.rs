@@ -1,0 +1,13 @@
+//! The gateway from outside: real sockets on loopback, real TLS, a fleet that is made up.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod mqtt;
+mod world;
+
+mod authorization;
+mod doorway;
+mod http;
+mod meters;
+mod revocation;
+mod tls;
+mod websocket;
