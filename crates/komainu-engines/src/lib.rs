@@ -12,4 +12,4 @@ mod sqlite;
 pub use authority::{LocalAuthority, OpenAuthorityError, ServerCertificate};
 pub use courier::{CourierConfig, CourierConfigError, CourierSet, SmtpConfig, SmtpLogin, SmtpTls, WebhookConfig};
 pub use folder::{DataFolder, DataFolderError};
-pub use sqlite::SqliteStore;
+pub use sqlite::{SqliteSessionStore, SqliteStore};

@@ -5,6 +5,7 @@
 
 mod batch;
 mod schema;
+mod session;
 mod store;
 mod token;
 mod writer;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use komainu_ports::StoreError;
 use rusqlite::{Connection, ErrorCode};
 
+pub use session::SqliteSessionStore;
 pub use store::SqliteStore;
 
 /// How long a statement waits for a lock that somebody else holds: a backup, or an operator's own `sqlite3`.
