@@ -1,1 +1,203 @@
-fn main() {}
+//! The `komainu` program: command line, configuration, assembly.
+//!
+//! `komainu serve` runs everything in one process on one data folder. The other commands talk to the running server
+//! through the admin socket in that folder, or open the folder themselves when no server runs.
+
+mod admin;
+mod config;
+mod device_files;
+mod interim;
+mod late_broker;
+mod logs;
+mod operator;
+mod serve;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+
+use crate::admin::{AdminReply, AdminRequest};
+
+/// Self-hosted security for connected devices, compatible with the clients of AWS IoT Device Defender.
+#[derive(Debug, Parser)]
+#[command(name = "komainu", version, about, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server: gateway, control plane, detection and alerts.
+    Serve(ServeArgs),
+    /// Register a device and write its certificate, its private key and the root certificate.
+    Enroll(EnrollArgs),
+    /// Manage operators' access keys.
+    #[command(subcommand)]
+    AccessKey(AccessKeyCommand),
+    /// Check or show the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+#[derive(Debug, Args)]
+struct DataArgs {
+    /// The data folder.
+    #[arg(long, value_name = "DIR", default_value = "komainu-data", env = "KOMAINU_DATA")]
+    data: PathBuf,
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", env = "KOMAINU_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct ServeArgs {
+    #[command(flatten)]
+    folder: DataArgs,
+    /// Where the control plane listens (HTTP).
+    #[arg(long, value_name = "ADDR:PORT")]
+    api: Option<SocketAddr>,
+    /// Where MQTT over TLS listens.
+    #[arg(long, value_name = "ADDR:PORT")]
+    mqtts: Option<SocketAddr>,
+    /// Where MQTT, HTTPS and WebSocket over TLS listen, told apart by ALPN.
+    #[arg(long, value_name = "ADDR:PORT")]
+    tls: Option<SocketAddr>,
+    /// The mail server.
+    #[arg(long, value_name = "HOST:PORT")]
+    smtp: Option<String>,
+    /// For conformance suites only: also listen for MQTT without TLS, where anybody may do anything.
+    #[arg(long, value_name = "ADDR:PORT")]
+    insecure_plain_mqtt: Option<SocketAddr>,
+}
+
+#[derive(Debug, Args)]
+struct EnrollArgs {
+    /// The device's name, 1 to 128 characters of `a-z A-Z 0-9 : _ -`.
+    name: String,
+    /// The folder to write `NAME.cert.pem`, `NAME.private.key` and `root-CA.crt` to.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    #[command(flatten)]
+    folder: DataArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum AccessKeyCommand {
+    /// Make an access key, or take one that you have. The secret is shown once.
+    Create {
+        /// An id of your own; needs `--secret`.
+        #[arg(long, requires = "secret")]
+        id: Option<String>,
+        /// A secret of your own; needs `--id`.
+        #[arg(long, requires = "id")]
+        secret: Option<String>,
+        #[command(flatten)]
+        folder: DataArgs,
+    },
+    /// List access keys, without their secrets.
+    List {
+        #[command(flatten)]
+        folder: DataArgs,
+    },
+    /// Make an access key useless, for good.
+    Revoke {
+        /// The id of the key.
+        id: String,
+        #[command(flatten)]
+        folder: DataArgs,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Say whether the configuration is valid.
+    Check {
+        #[command(flatten)]
+        folder: DataArgs,
+    },
+    /// Print the configuration as it counts, every key with its value.
+    Show {
+        #[command(flatten)]
+        folder: DataArgs,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("komainu: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    match cli.command {
+        Command::Serve(args) => {
+            let config = read_config(&args.folder, serve_settings(&args))?;
+            logs::start(&config.log)?;
+            runtime()?.block_on(serve::serve(config, &args.folder.data))
+        }
+        Command::Enroll(args) => {
+            let reply = ask(&args.folder, AdminRequest::Enroll { name: args.name })?;
+            if let AdminReply::Enrolled(device) = &reply {
+                device_files::write(&args.out, device)?;
+            }
+            print!("{reply}");
+            Ok(())
+        }
+        Command::AccessKey(command) => {
+            let (folder, request) = match command {
+                AccessKeyCommand::Create { id, secret, folder } => {
+                    (folder, AdminRequest::CreateAccessKey { given: id.zip(secret) })
+                }
+                AccessKeyCommand::List { folder } => (folder, AdminRequest::ListAccessKeys),
+                AccessKeyCommand::Revoke { id, folder } => (folder, AdminRequest::RevokeAccessKey { id }),
+            };
+            print!("{}", ask(&folder, request)?);
+            Ok(())
+        }
+        Command::Config(ConfigCommand::Check { folder }) => {
+            read_config(&folder, Vec::new())?;
+            println!("configuration is valid");
+            Ok(())
+        }
+        Command::Config(ConfigCommand::Show { folder }) => {
+            print!("{}", toml::to_string(&read_config(&folder, Vec::new())?).context("cannot show the configuration")?);
+            Ok(())
+        }
+    }
+}
+
+/// Asks the running server, or does it on the data folder when none runs.
+fn ask(folder: &DataArgs, request: AdminRequest) -> anyhow::Result<AdminReply> {
+    let config = read_config(folder, Vec::new())?;
+    runtime()?.block_on(admin::ask(&config, &folder.data, request))
+}
+
+fn read_config(folder: &DataArgs, flags: Vec<config::Setting>) -> anyhow::Result<config::Config> {
+    config::load(folder.config.as_deref(), std::env::vars(), flags)
+}
+
+/// The configuration keys that flags set.
+fn serve_settings(args: &ServeArgs) -> Vec<config::Setting> {
+    [
+        ("listen.api", args.api.map(|address| address.to_string())),
+        ("listen.mqtts", args.mqtts.map(|address| address.to_string())),
+        ("listen.tls", args.tls.map(|address| address.to_string())),
+        ("listen.insecure_plain_mqtt", args.insecure_plain_mqtt.map(|address| address.to_string())),
+        ("smtp.server", args.smtp.clone()),
+    ]
+    .into_iter()
+    .filter_map(|(path, value)| Some((path, toml::Value::String(value?))))
+    .collect()
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")
+}

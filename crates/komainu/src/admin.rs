@@ -1,0 +1,199 @@
+//! The admin socket: how `komainu enroll` and `komainu access-key` reach the running server.
+//!
+//! `DATA/admin.sock` belongs to the data folder's owner (mode 0600) and takes one JSON request a line, answered by one
+//! JSON line. When no server runs, the same request is carried out on the folder itself.
+
+use std::fmt;
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+
+use crate::config::Config;
+use crate::operator::Operator;
+
+/// The socket's name in the data folder.
+const SOCKET_NAME: &str = "admin.sock";
+/// Requests and replies are small; certificates and keys are the largest part.
+const LINE_BYTES_MAX: u64 = 64 * 1024;
+/// A request is one line from a local program.
+const REQUEST_TIME_MAX: Duration = Duration::from_secs(10);
+/// Making an RSA key takes up to a few seconds on a small machine.
+const REPLY_TIME_MAX: Duration = Duration::from_secs(60);
+/// Local clients at the same time.
+const CLIENTS_MAX: usize = 16;
+
+/// What a local operator can ask for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) enum AdminRequest {
+    /// Register a device and make its certificate.
+    Enroll { name: String },
+    /// Make an access key, or take the given id and secret.
+    CreateAccessKey { given: Option<(String, String)> },
+    /// List access keys.
+    ListAccessKeys,
+    /// Make an access key useless.
+    RevokeAccessKey { id: String },
+}
+
+/// What a local operator gets. Displays as the command prints it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) enum AdminReply {
+    /// The device was registered.
+    Enrolled(EnrolledDevice),
+    /// The key was made; this is the only time its secret is shown.
+    AccessKeyCreated { id: String, secret: String },
+    /// All keys, in the order of their ids.
+    AccessKeys(Vec<AccessKeyLine>),
+    /// The key is useless now.
+    AccessKeyRevoked { id: String },
+    /// It could not be done, for this reason.
+    Refused { reason: String },
+}
+
+/// A device that was registered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct EnrolledDevice {
+    pub(crate) name: String,
+    pub(crate) thing_arn: String,
+    pub(crate) certificate_arn: String,
+    pub(crate) policy_name: String,
+    pub(crate) certificate_pem: String,
+    pub(crate) private_key_pem: String,
+    pub(crate) root_pem: String,
+}
+
+/// An access key as it is listed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct AccessKeyLine {
+    pub(crate) id: String,
+    pub(crate) status: String,
+    pub(crate) created_unix_s: i64,
+}
+
+impl fmt::Display for AdminReply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Enrolled(device) => {
+                writeln!(f, "enrolled {}", device.name)?;
+                writeln!(f, "  thing        {}", device.thing_arn)?;
+                writeln!(f, "  certificate  {}", device.certificate_arn)?;
+                writeln!(f, "  policy       {}", device.policy_name)
+            }
+            Self::AccessKeyCreated { id, secret } => {
+                writeln!(f, "AWS_ACCESS_KEY_ID={id}")?;
+                writeln!(f, "AWS_SECRET_ACCESS_KEY={secret}")
+            }
+            Self::AccessKeys(keys) if keys.is_empty() => {
+                writeln!(f, "no access keys; make one with `komainu access-key create`")
+            }
+            Self::AccessKeys(keys) => {
+                writeln!(f, "{:<32} {:<8} CREATED (UTC)", "ID", "STATUS")?;
+                keys.iter().try_for_each(|key| {
+                    writeln!(f, "{:<32} {:<8} {}", key.id, key.status, calendar_time(key.created_unix_s))
+                })
+            }
+            Self::AccessKeyRevoked { id } => writeln!(f, "revoked {id}"),
+            Self::Refused { reason } => writeln!(f, "refused: {reason}"),
+        }
+    }
+}
+
+fn calendar_time(unix_s: i64) -> String {
+    jiff::Timestamp::from_second(unix_s).map_or_else(|_| unix_s.to_string(), |time| time.to_string())
+}
+
+/// Asks the server that runs on `data`, or carries the request out on the folder when none runs.
+pub(crate) async fn ask(config: &Config, data: &Path, request: AdminRequest) -> anyhow::Result<AdminReply> {
+    let socket = data.join(SOCKET_NAME);
+    let reply = match UnixStream::connect(&socket).await {
+        Ok(stream) => tokio::time::timeout(REPLY_TIME_MAX, exchange(stream, &request))
+            .await
+            .map_err(|_| anyhow!("the server on {} did not answer within {REPLY_TIME_MAX:?}", data.display()))?
+            .with_context(|| format!("cannot talk to the server through {}", socket.display()))?,
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
+            let operator = Operator::open(config, data)?;
+            tokio::task::spawn_blocking(move || operator.carry_out(request)).await.context("request failed")?
+        }
+        Err(error) => {
+            return Err(error).with_context(|| {
+                format!("cannot reach the server through {}; run this as the user who runs it", socket.display())
+            });
+        }
+    };
+    match reply {
+        AdminReply::Refused { reason } => bail!(reason),
+        reply => Ok(reply),
+    }
+}
+
+async fn exchange(stream: UnixStream, request: &AdminRequest) -> anyhow::Result<AdminReply> {
+    let (reader, mut writer) = stream.into_split();
+    let mut line = serde_json::to_vec(request)?;
+    line.push(b'\n');
+    writer.write_all(&line).await?;
+    let mut reply = String::new();
+    BufReader::new(reader.take(LINE_BYTES_MAX)).read_line(&mut reply).await?;
+    Ok(serde_json::from_str(&reply)?)
+}
+
+/// Opens the socket. A socket that an earlier process left behind is replaced: the caller holds the folder's lock.
+pub(crate) fn listen(data: &Path) -> anyhow::Result<UnixListener> {
+    let socket = data.join(SOCKET_NAME);
+    match std::fs::remove_file(&socket) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("cannot replace {}", socket.display()));
+        }
+        _ => {}
+    }
+    let listener = UnixListener::bind(&socket).with_context(|| format!("cannot listen on {}", socket.display()))?;
+    std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o600))
+        .with_context(|| format!("cannot close {} to other users", socket.display()))?;
+    Ok(listener)
+}
+
+/// Serves local operators until it is dropped.
+pub(crate) async fn run(listener: UnixListener, operator: Arc<Operator>) {
+    let places = Arc::new(Semaphore::new(CLIENTS_MAX));
+    loop {
+        let place = Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed");
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let operator = Arc::clone(&operator);
+                tokio::spawn(async move {
+                    if let Err(error) = answer(stream, operator).await {
+                        tracing::warn!(%error, "admin request failed");
+                    }
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "admin socket failed to accept");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn answer(stream: UnixStream, operator: Arc<Operator>) -> anyhow::Result<()> {
+    let (reader, mut writer) = stream.into_split();
+    let mut line = String::new();
+    tokio::time::timeout(REQUEST_TIME_MAX, BufReader::new(reader.take(LINE_BYTES_MAX)).read_line(&mut line))
+        .await
+        .context("no request came")??;
+    let reply = match serde_json::from_str::<AdminRequest>(&line) {
+        Ok(request) => tokio::task::spawn_blocking(move || operator.carry_out(request)).await?,
+        Err(error) => AdminReply::Refused { reason: format!("request cannot be read: {error}") },
+    };
+    let mut line = serde_json::to_vec(&reply)?;
+    line.push(b'\n');
+    writer.write_all(&line).await?;
+    Ok(())
+}

@@ -1,0 +1,310 @@
+//! Configuration: defaults, one TOML file, `KOMAINU__SECTION__KEY` variables, flags, in rising order.
+//!
+//! Every key has a default, so none is needed. Unknown keys are refused. Secrets are paths of files. What belongs to
+//! the fleet (things, profiles, topics) is never configuration.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow, bail};
+use serde::{Deserialize, Serialize};
+
+/// The prefix of environment variables that set configuration keys.
+const VARIABLE_PREFIX: &str = "KOMAINU__";
+
+/// The whole configuration. [docs/configuration.md] lists the keys.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    pub(crate) account: Account,
+    pub(crate) listen: Listen,
+    pub(crate) public: Public,
+    pub(crate) smtp: Smtp,
+    pub(crate) webhook: Webhook,
+    pub(crate) detect: Detect,
+    pub(crate) gateway: GatewaySection,
+    pub(crate) log: Log,
+}
+
+/// Whose installation it is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Account {
+    /// Twelve digits; part of every ARN.
+    pub(crate) id: String,
+    /// The region that devices enrolled on the command line belong to. API clients choose theirs with each request.
+    pub(crate) region: String,
+}
+
+/// What listens where.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Listen {
+    /// The control plane, HTTP.
+    pub(crate) api: SocketAddr,
+    /// MQTT over TLS with client certificates.
+    pub(crate) mqtts: SocketAddr,
+    /// MQTT, HTTPS and WebSocket over TLS, told apart by ALPN. When this default may not be opened, the server says
+    /// so and runs without; an address that was asked for must open.
+    pub(crate) tls: SocketAddr,
+    /// MQTT without TLS for conformance suites: anybody may do anything. Loopback only.
+    pub(crate) insecure_plain_mqtt: Option<SocketAddr>,
+}
+
+/// How the server is reached from outside.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Public {
+    /// Names and addresses for the server's certificate; the first one is what DescribeEndpoint answers.
+    pub(crate) hosts: Vec<String>,
+    /// The base URL of links in mails and webhooks. Without it, `http://` and the API's address.
+    pub(crate) url: Option<String>,
+}
+
+/// How mail leaves the house.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Smtp {
+    /// `HOST:PORT`. Without it, mail waits in the outbox.
+    pub(crate) server: Option<String>,
+    /// How the connection is encrypted.
+    pub(crate) tls: SmtpTls,
+    /// The user name for AUTH.
+    pub(crate) user: Option<String>,
+    /// A file with the password for AUTH.
+    pub(crate) password_file: Option<PathBuf>,
+    /// The sender.
+    pub(crate) from: String,
+}
+
+/// How the connection to the mail server is encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum SmtpTls {
+    /// Not at all.
+    None,
+    /// STARTTLS, required.
+    Starttls,
+    /// From the first byte.
+    Tls,
+}
+
+/// How webhooks leave the house.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Webhook {
+    /// A file with root certificates (PEM) that are trusted besides the system's.
+    pub(crate) extra_roots_file: Option<PathBuf>,
+    /// Endpoints on link-local addresses (cloud metadata services among them) are refused unless this is set.
+    pub(crate) allow_link_local: bool,
+}
+
+/// Detection.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Detect {
+    /// Accept `durationSeconds` from 1 to 3,600 besides AWS's 300, 600, 900, 1,800 and 3,600.
+    pub(crate) short_windows: bool,
+}
+
+/// Bounds of the gateway that installations differ in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct GatewaySection {
+    /// Connections at the same time.
+    pub(crate) connections_max: usize,
+    /// The largest MQTT payload in bytes.
+    pub(crate) payload_bytes_max: usize,
+}
+
+/// What is written to standard error.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Log {
+    /// A filter such as `info,komainu=debug`.
+    pub(crate) filter: String,
+    /// How lines look.
+    pub(crate) format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// For people on a terminal, JSON otherwise.
+    Auto,
+    /// For people.
+    Text,
+    /// For programs: one JSON object a line.
+    Json,
+}
+
+impl Default for Account {
+    fn default() -> Self {
+        Self { id: "123456789012".into(), region: "us-east-1".into() }
+    }
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self {
+            api: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            mqtts: SocketAddr::from(([127, 0, 0, 1], 8883)),
+            tls: SocketAddr::from(([127, 0, 0, 1], 443)),
+            insecure_plain_mqtt: None,
+        }
+    }
+}
+
+impl Default for Public {
+    fn default() -> Self {
+        Self { hosts: vec!["localhost".into()], url: None }
+    }
+}
+
+impl Default for Smtp {
+    fn default() -> Self {
+        Self {
+            server: None,
+            tls: SmtpTls::None,
+            user: None,
+            password_file: None,
+            from: "Komainu <komainu@localhost>".into(),
+        }
+    }
+}
+
+impl Default for GatewaySection {
+    fn default() -> Self {
+        Self { connections_max: 100_000, payload_bytes_max: 128 * 1024 }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { filter: "info".into(), format: LogFormat::Auto }
+    }
+}
+
+/// One key that a flag sets: its path and its value.
+pub(crate) type Setting = (&'static str, toml::Value);
+
+/// Reads the configuration. `file` must exist when it is given; `variables` are the process's environment.
+pub(crate) fn load(
+    file: Option<&Path>,
+    variables: impl Iterator<Item = (String, String)>,
+    flags: Vec<Setting>,
+) -> anyhow::Result<Config> {
+    let mut table = toml::Table::new();
+    if let Some(file) = file {
+        let text = std::fs::read_to_string(file)
+            .with_context(|| format!("cannot read the configuration file {}", file.display()))?;
+        // Deserialised once by itself, so that a mistake is shown with its line.
+        toml::from_str::<Config>(&text).with_context(|| format!("in the configuration file {}", file.display()))?;
+        table = toml::from_str(&text).with_context(|| format!("in the configuration file {}", file.display()))?;
+    }
+    let mut from_environment: Vec<(String, String)> =
+        variables.filter(|(name, _)| name.starts_with(VARIABLE_PREFIX)).collect();
+    from_environment.sort();
+    for (name, text) in from_environment {
+        let path = name[VARIABLE_PREFIX.len()..].to_ascii_lowercase().replace("__", ".");
+        let set_as = |value| {
+            let mut changed = table.clone();
+            set(&mut changed, &path, value)?;
+            check(&changed).map(|_| changed)
+        };
+        // `KOMAINU__ACCOUNT__ID=111111111111` is a number to TOML and a name to us: what is no use as a value is text.
+        table = set_as(value_of(&text))
+            .or_else(|error| set_as(toml::Value::String(text.clone())).map_err(|_| error))
+            .with_context(|| format!("in the environment variable {name}"))?;
+    }
+    for (path, value) in flags {
+        set(&mut table, path, value)?;
+    }
+    check(&table)
+}
+
+/// Turns the merged table into a configuration whose values make sense together.
+fn check(table: &toml::Table) -> anyhow::Result<Config> {
+    let config: Config = toml::Value::Table(table.clone()).try_into().context("configuration is not valid")?;
+    if let Some(plain) = config.listen.insecure_plain_mqtt
+        && !plain.ip().is_loopback()
+    {
+        bail!(
+            "listen.insecure_plain_mqtt is {plain}: a listener without TLS and without certificates may only be on a loopback address"
+        );
+    }
+    if config.public.hosts.is_empty() {
+        bail!("public.hosts is empty: name at least one host, for example [\"localhost\"]");
+    }
+    Ok(config)
+}
+
+/// A variable's text as a TOML value when it is one (`true`, `5`, `["a"]`), else as a string.
+fn value_of(text: &str) -> toml::Value {
+    match format!("value = {text}").parse::<toml::Table>() {
+        Ok(mut table) => table.remove("value").unwrap_or_else(|| toml::Value::String(text.into())),
+        Err(_) => toml::Value::String(text.into()),
+    }
+}
+
+/// Sets the key at `path` (`listen.api`).
+fn set(table: &mut toml::Table, path: &str, value: toml::Value) -> anyhow::Result<()> {
+    let (parents, key) = path.rsplit_once('.').ok_or_else(|| anyhow!("{path} names no key of a section"))?;
+    let mut section = table;
+    for parent in parents.split('.') {
+        section = section
+            .entry(parent)
+            .or_insert_with(|| toml::Value::Table(toml::Table::new()))
+            .as_table_mut()
+            .ok_or_else(|| anyhow!("{parent} is not a section"))?;
+    }
+    section.insert(key.into(), value);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load_from(file: &str, variables: &[(&str, &str)], flags: Vec<Setting>) -> Result<Config, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("komainu.toml");
+        std::fs::write(&path, file).unwrap();
+        let variables = variables.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+        load(Some(&path), variables, flags).map_err(|error| format!("{error:#}"))
+    }
+
+    #[test]
+    fn each_layer_overrides_the_one_below() {
+        let file = "[account]\nid = \"111111111111\"\nregion = \"eu-west-1\"\n[detect]\nshort_windows = true\n";
+        let variables = [("KOMAINU__ACCOUNT__ID", "222222222222"), ("KOMAINU__PUBLIC__HOSTS", "[\"gate.example\"]")];
+        let flags = vec![("listen.api", toml::Value::String("127.0.0.1:9".into()))];
+        let config = load_from(file, &variables, flags).unwrap();
+        assert_eq!(config.account, Account { id: "222222222222".into(), region: "eu-west-1".into() });
+        assert_eq!(config.public.hosts, ["gate.example"]);
+        assert_eq!(config.listen.api.port(), 9);
+        assert!(config.detect.short_windows);
+    }
+
+    #[test]
+    fn mistakes_are_refused_by_name() {
+        for (file, variables, expected) in [
+            ("[detect]\nshort_window = true\n", &[][..], "unknown field `short_window`"),
+            ("[listen]\napi = \"here\"\n", &[], "invalid socket address"),
+            ("", &[("KOMAINU__DETECT__SHORT", "true")], "KOMAINU__DETECT__SHORT"),
+            ("", &[("KOMAINU__DETECT", "true")], "names no key of a section"),
+            ("[listen]\ninsecure_plain_mqtt = \"192.0.2.1:1883\"\n", &[], "loopback"),
+            ("[public]\nhosts = []\n", &[], "public.hosts is empty"),
+        ] {
+            let error = load_from(file, variables, Vec::new()).unwrap_err();
+            assert!(error.contains(expected), "{file:?} {variables:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_is_shown_can_be_read_again() {
+        let shown = toml::to_string(&Config::default()).unwrap();
+        assert_eq!(load_from(&shown, &[], Vec::new()).unwrap(), Config::default());
+    }
+}

@@ -1,0 +1,83 @@
+//! What a local operator can do without an access key: enrol devices and manage access keys.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use komainu_api::{Api, ControlPlane};
+use komainu_engines::DataFolder;
+use komainu_model::{AccessKeyId, AccessKeyStatus, Scope, SecretKey};
+
+use crate::admin::{AccessKeyLine, AdminReply, AdminRequest, EnrolledDevice};
+use crate::config::Config;
+use crate::serve::{Foundation, LOCK_HINT};
+
+/// Carries out what a local operator asks for.
+pub(crate) struct Operator {
+    api: Arc<Api>,
+    control: Arc<ControlPlane>,
+    /// Where enrolled devices belong.
+    scope: Scope,
+    /// Held while no server holds it.
+    _folder: Option<DataFolder>,
+}
+
+impl Operator {
+    /// The operator of a running server.
+    pub(crate) fn of_server(api: Arc<Api>, control: Arc<ControlPlane>, scope: Scope) -> Arc<Self> {
+        Arc::new(Self { api, control, scope, _folder: None })
+    }
+
+    /// The operator of a data folder on which no server runs.
+    pub(crate) fn open(config: &Config, data: &Path) -> anyhow::Result<Arc<Self>> {
+        let folder = DataFolder::open(data).context(LOCK_HINT)?;
+        let foundation = Foundation::lay(config, &folder)?;
+        Ok(Arc::new(Self {
+            api: foundation.api,
+            control: foundation.control,
+            scope: foundation.scope,
+            _folder: Some(folder),
+        }))
+    }
+
+    /// Carries out one request. Blocks.
+    pub(crate) fn carry_out(&self, request: AdminRequest) -> AdminReply {
+        self.try_to(request).unwrap_or_else(|error| AdminReply::Refused { reason: format!("{error:#}") })
+    }
+
+    fn try_to(&self, request: AdminRequest) -> anyhow::Result<AdminReply> {
+        Ok(match request {
+            AdminRequest::Enroll { name } => AdminReply::Enrolled(self.enroll(&name)?),
+            AdminRequest::CreateAccessKey { given } => {
+                let key = match given {
+                    Some((id, secret)) => {
+                        self.control.create_access_key_as(AccessKeyId::parse(&id)?, SecretKey::parse(&secret)?)?
+                    }
+                    None => self.control.create_access_key()?,
+                };
+                AdminReply::AccessKeyCreated { id: key.id.to_string(), secret: key.secret.expose().to_owned() }
+            }
+            AdminRequest::ListAccessKeys => {
+                let line = |key: komainu_model::AccessKey| AccessKeyLine {
+                    id: key.id.to_string(),
+                    status: match key.status {
+                        AccessKeyStatus::Active => "active".to_owned(),
+                        AccessKeyStatus::Revoked => "revoked".to_owned(),
+                    },
+                    created_unix_s: key.created_at.unix_seconds(),
+                };
+                AdminReply::AccessKeys(self.control.access_keys().into_iter().map(line).collect())
+            }
+            AdminRequest::RevokeAccessKey { id } => {
+                let id = AccessKeyId::parse(&id)?;
+                self.control.revoke_access_key(&id)?;
+                AdminReply::AccessKeyRevoked { id: id.to_string() }
+            }
+        })
+    }
+
+    fn enroll(&self, name: &str) -> anyhow::Result<EnrolledDevice> {
+        let _ = (&self.api, &self.scope);
+        anyhow::bail!("cannot enrol {name} yet")
+    }
+}

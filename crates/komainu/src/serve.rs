@@ -1,0 +1,294 @@
+//! `komainu serve`: the assembly. What every part needs is made here, once, and handed in; nothing else is global.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use komainu_api::{Api, ApiConfig, ApiParts, ControlPlane, ControlRules, Server};
+use komainu_detect::ValidationRules;
+use komainu_engines::{
+    CourierConfig, CourierSet, DataFolder, LocalAuthority, SmtpConfig, SmtpLogin, SqliteStore, WebhookConfig,
+};
+use komainu_gateway::{EdgeLimits, Gateway, GatewayConfig, GatewayPorts, Limits};
+use komainu_model::{AccountId, EgressRules, Region, Scope};
+use komainu_ports::{Clock, IdSource, RandomIds, Store, SystemClock};
+use komainu_respond::RespondRules;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::admin;
+use crate::config::{Config, Listen, SmtpTls};
+use crate::late_broker::LateBroker;
+use crate::operator::Operator;
+
+/// What to do when the data folder is taken.
+pub(crate) const LOCK_HINT: &str =
+    "cannot use the data folder (is another komainu running on it? choose another with --data)";
+
+/// How long API requests that are being answered may take when the server stops.
+const API_GRACE: Duration = Duration::from_secs(5);
+/// How long one mail may take.
+const SMTP_TIMEOUT: Duration = Duration::from_secs(30);
+/// The mail server's port when none is given.
+const SMTP_PORT: u16 = 25;
+
+/// What the server and the local operator's commands stand on: state, history, certificate authority, operations.
+pub(crate) struct Foundation {
+    pub(crate) scope: Scope,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) authority: Arc<LocalAuthority>,
+    pub(crate) control: Arc<ControlPlane>,
+    pub(crate) api: Arc<Api>,
+    pub(crate) broker: Arc<LateBroker>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Arc<dyn IdSource>,
+}
+
+impl Foundation {
+    /// Opens what is in the data folder, or makes it.
+    pub(crate) fn lay(config: &Config, folder: &DataFolder) -> anyhow::Result<Self> {
+        let account = AccountId::parse(&config.account.id).context("account.id")?;
+        let region = Region::parse(&config.account.region).context("account.region")?;
+        let scope = Scope { account: account.clone(), region };
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let ids: Arc<dyn IdSource> = Arc::new(RandomIds);
+        let store: Arc<dyn Store> =
+            Arc::new(SqliteStore::open(&folder.file("komainu.db")).context("cannot open the store")?);
+        let authority = Arc::new(
+            LocalAuthority::open(&folder.file("authority"), clock.now())
+                .context("cannot open the certificate authority")?,
+        );
+        let rules = ControlRules {
+            account,
+            behaviors: ValidationRules { short_windows_allowed: config.detect.short_windows },
+            notifications: RespondRules { egress: egress(config), ..RespondRules::default() },
+        };
+        let control = ControlPlane::open(rules, store.clone(), clock.clone(), ids.clone())
+            .context("cannot load the control plane's state")?;
+        let broker = Arc::new(LateBroker::default());
+        let api = Api::new(ApiParts {
+            config: ApiConfig { device_endpoint: config.public.hosts[0].clone() },
+            control: control.clone(),
+            store: store.clone(),
+            broker: broker.clone(),
+            authority: authority.clone(),
+            clock: clock.clone(),
+            ids: ids.clone(),
+        });
+        Ok(Self { scope, store, authority, control, api, broker, clock, ids })
+    }
+}
+
+/// Runs the server until SIGTERM or SIGINT.
+pub(crate) async fn serve(config: Config, data: &Path) -> anyhow::Result<()> {
+    let folder = DataFolder::open(data).context(LOCK_HINT)?;
+    let foundation = Foundation::lay(&config, &folder)?;
+    let Foundation { scope, store, authority, control, api, broker, clock, ids } = foundation;
+    let mut stop = Stop::listen()?;
+
+    // Listeners open before anything is announced, so that a taken port is an error and not a surprise.
+    let api_listener = TcpListener::bind(config.listen.api)
+        .await
+        .with_context(|| format!("cannot listen on {} for the control plane (--api)", config.listen.api))?;
+    let api_address = api_listener.local_addr().context("cannot tell where the control plane listens")?;
+    let public_url = config.public.url.clone().unwrap_or_else(|| format!("http://{api_address}"));
+    let tls = tls_address(&config.listen).await?;
+
+    let courier = CourierSet::new(courier_config(&config, &public_url)?, authority.clone())
+        .context("cannot prepare the delivery of messages")?;
+    let _ = (&store, &courier);
+    let pipeline = Arc::new(crate::interim::NoDetection);
+    let http = Server::new(api.clone());
+    let sessions = komainu_ports::MemorySessionStore::default();
+    let certificate =
+        authority.server_certificate(&config.public.hosts, clock.now()).context("public.hosts cannot be certified")?;
+    let gateway = Gateway::start(
+        GatewayConfig {
+            scope: scope.clone(),
+            mqtts: Some(config.listen.mqtts),
+            tls,
+            plain_test: config.listen.insecure_plain_mqtt,
+            server_certificate: komainu_gateway::ServerCertificate {
+                chain_pem: certificate.chain_pem,
+                key_pem: certificate.key_pem,
+            },
+            edge: EdgeLimits { connections_max: config.gateway.connections_max, ..EdgeLimits::default() },
+            broker: broker_limits(&config)?,
+        },
+        GatewayPorts {
+            directory: control.clone(),
+            sessions: Arc::new(sessions),
+            reports: pipeline.clone(),
+            http: http.clone(),
+            clock: clock.clone(),
+            ids,
+        },
+    )
+    .await
+    .context("cannot start the gateway")?;
+    broker.become_broker(gateway.clone());
+    control.observe(gateway.clone());
+
+    let operator = Operator::of_server(api, control.clone(), scope.clone());
+    let admin = tokio::spawn(admin::run(admin::listen(folder.path())?, operator));
+    let listening = tokio::spawn(http.clone().listen(api_listener));
+
+    let mut announcement = Announcement { data, url: format!("http://{api_address}"), lines: Vec::new() };
+    announcement.listeners(&config, api_address, gateway.local_addrs());
+    announcement.first_key(&control, &scope)?;
+    announcement.print()?;
+
+    stop.wait().await;
+    tracing::info!("stopping");
+    admin.abort();
+    http.stop(API_GRACE).await;
+    listening.abort();
+    gateway.shutdown().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// What is printed when everything listens.
+struct Announcement<'a> {
+    data: &'a Path,
+    /// Where the control plane is reached from this machine.
+    url: String,
+    lines: Vec<String>,
+}
+
+impl Announcement<'_> {
+    fn listeners(&mut self, config: &Config, api: SocketAddr, gateway: komainu_gateway::LocalAddrs) {
+        let or_none = |address: Option<SocketAddr>| address.map_or("not listening".to_owned(), |at| at.to_string());
+        self.lines.push(format!("komainu {} on {}", env!("CARGO_PKG_VERSION"), self.data.display()));
+        self.lines.push(format!("  control plane  http://{api}"));
+        self.lines.push(format!("  mqtt over tls  {}", or_none(gateway.mqtts)));
+        self.lines.push(format!("  tls by alpn    {}", or_none(gateway.tls)));
+        if let Some(plain) = gateway.plain_test {
+            self.lines.push(format!("  INSECURE mqtt  {plain}: no encryption, no authentication, for tests only"));
+        }
+        let mail = config.smtp.server.as_deref().unwrap_or("no mail server: mail waits until --smtp is given");
+        self.lines.push(format!("  mail           {mail}"));
+    }
+
+    /// Makes the first operator's access key when there is none, and shows it this once.
+    fn first_key(&mut self, control: &ControlPlane, scope: &Scope) -> anyhow::Result<()> {
+        if !control.access_keys().is_empty() {
+            return Ok(());
+        }
+        let key = control.create_access_key().context("cannot make the first access key")?;
+        self.lines.push("first start: this is the operator's access key; the secret is not shown again".to_owned());
+        self.lines.push(format!("  export AWS_ACCESS_KEY_ID={}", key.id));
+        self.lines.push(format!("  export AWS_SECRET_ACCESS_KEY={}", key.secret.expose()));
+        self.lines.push(format!("  export AWS_DEFAULT_REGION={}", scope.region));
+        self.lines.push(format!("  export AWS_ENDPOINT_URL={}", self.url));
+        Ok(())
+    }
+
+    fn print(&self) -> anyhow::Result<()> {
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{}\nready", self.lines.join("\n"))
+            .and_then(|()| out.flush())
+            .context("cannot write to standard output")
+    }
+}
+
+/// The signals that end the server.
+struct Stop {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Stop {
+    fn listen() -> anyhow::Result<Self> {
+        let on = |kind| signal(kind).context("cannot listen for signals");
+        Ok(Self { terminate: on(SignalKind::terminate())?, interrupt: on(SignalKind::interrupt())? })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Where to listen with ALPN. The default port is one that ordinary users may not open: then the server says what to
+/// do and runs without. An address that somebody asked for must open.
+async fn tls_address(listen: &Listen) -> anyhow::Result<Option<SocketAddr>> {
+    if listen.tls != Listen::default().tls {
+        return Ok(Some(listen.tls));
+    }
+    match TcpListener::bind(listen.tls).await {
+        Ok(_) => Ok(Some(listen.tls)),
+        Err(error) => {
+            tracing::warn!(
+                address = %listen.tls,
+                %error,
+                "not listening for TLS by ALPN, which AWS's current agent needs; \
+                 allow it with `setcap cap_net_bind_service=+ep` or choose an address with --tls (docs/configuration.md)"
+            );
+            Ok(None)
+        }
+    }
+}
+
+fn broker_limits(config: &Config) -> anyhow::Result<Limits> {
+    let defaults = Limits::default();
+    let Ok(payload_bytes_max) = u32::try_from(config.gateway.payload_bytes_max) else {
+        bail!("gateway.payload_bytes_max is {}: at most {} can be allowed", config.gateway.payload_bytes_max, u32::MAX)
+    };
+    // A packet is its payload, its topic and its properties; what the defaults leave for the latter stays.
+    let besides_payload = defaults.packet_bytes_max - defaults.payload_bytes_max;
+    Ok(Limits { payload_bytes_max, packet_bytes_max: payload_bytes_max.saturating_add(besides_payload), ..defaults })
+}
+
+fn courier_config(config: &Config, public_url: &str) -> anyhow::Result<CourierConfig> {
+    let smtp = match &config.smtp.server {
+        Some(server) => Some(smtp_config(config, server)?),
+        None => None,
+    };
+    let webhook = WebhookConfig {
+        egress: egress(config),
+        extra_roots_file: config.webhook.extra_roots_file.clone(),
+        ..WebhookConfig::default()
+    };
+    Ok(CourierConfig { public_url: public_url.to_owned(), smtp, webhook })
+}
+
+fn smtp_config(config: &Config, server: &str) -> anyhow::Result<SmtpConfig> {
+    let (host, port) = match server.rsplit_once(':') {
+        Some((host, port)) => {
+            let port = port.parse().with_context(|| format!("smtp.server {server:?}: {port:?} is not a port"))?;
+            (host.trim_start_matches('[').trim_end_matches(']'), port)
+        }
+        None => (server, SMTP_PORT),
+    };
+    let login = match (&config.smtp.user, &config.smtp.password_file) {
+        (Some(user), Some(password_file)) => {
+            Some(SmtpLogin { user: user.clone(), password_file: password_file.clone() })
+        }
+        (None, None) => None,
+        _ => bail!("smtp.user and smtp.password_file belong together: give both or none"),
+    };
+    Ok(SmtpConfig {
+        host: host.to_owned(),
+        port,
+        tls: match config.smtp.tls {
+            SmtpTls::None => komainu_engines::SmtpTls::None,
+            SmtpTls::Starttls => komainu_engines::SmtpTls::StartTls,
+            SmtpTls::Tls => komainu_engines::SmtpTls::Tls,
+        },
+        login,
+        from: config.smtp.from.clone(),
+        extra_roots_file: None,
+        timeout: SMTP_TIMEOUT,
+    })
+}
+
+/// Where webhooks may be.
+fn egress(config: &Config) -> EgressRules {
+    EgressRules { link_local: config.webhook.allow_link_local, ..EgressRules::default() }
+}
