@@ -13,6 +13,7 @@
 mod auth;
 mod control;
 mod dispatch;
+mod enroll;
 mod error;
 mod iot;
 mod iot_data;
@@ -31,6 +32,7 @@ use komainu_ports::{Authority, Broker, Clock, IdSource, Store};
 
 pub use control::{AccessKeyError, ControlPlane, ControlRules};
 use dispatch::Handlers;
+pub use enroll::{EnrollError, EnrolledDevice};
 use parking_lot::Mutex;
 pub use server::Server;
 

@@ -19,7 +19,7 @@ use crate::{Api, Caller};
 const CERTIFICATE_PEM_BYTES_MAX: usize = 65_536;
 
 /// The common name of certificates that name no device. AWS's is of the same kind.
-const COMMON_NAME: &str = "Komainu IoT Certificate";
+pub(crate) const COMMON_NAME: &str = "Komainu IoT Certificate";
 
 pub(super) fn operations() -> Operations {
     vec![
