@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use komainu_aws::{EpochSeconds, iot};
+use komainu_aws::iot;
 use komainu_detect::{NewProfile, Part, ProfileError, ProfileUpdate};
 use komainu_model::{
     AlertTarget, AlertTargetKind, Arn, DetectTarget, GroupName, Metric, MetricToRetain, ProfileName, Scope,
@@ -10,6 +10,7 @@ use komainu_model::{
 };
 
 use super::behaviors::{draft_of, read_behaviors, show_behavior};
+use super::convert::{expected_version, seconds, tags, version};
 use crate::control::View;
 use crate::dispatch::{Operations, blocking};
 use crate::error::ApiError;
@@ -50,10 +51,7 @@ fn create_security_profile(
         .unwrap_or_default(),
         metrics_export: input.metrics_export_config.map(read_metrics_export).transpose()?,
     };
-    let mut tags = BTreeMap::new();
-    for tag in input.tags.unwrap_or_default() {
-        tags.insert(tag.key, tag.value.unwrap_or_default());
-    }
+    let tags = tags(input.tags)?;
     api.control.decide(&caller.scope, |view| {
         let (_, mut changes) = view.profiles.create(new, view.now).map_err(|error| match error {
             ProfileError::AlreadyExists { ref name } => ApiError::already_exists(&error, name, arn.clone()),
@@ -104,7 +102,7 @@ fn update_security_profile(
         read_metrics_to_retain(input.additional_metrics_to_retain, input.additional_metrics_to_retain_v2)?;
     let metrics_export = input.metrics_export_config.map(read_metrics_export).transpose()?;
     let update = ProfileUpdate {
-        expected_version: read_version(input.expected_version)?,
+        expected_version: expected_version(input.expected_version)?,
         description: input.security_profile_description,
         behaviors: part("behaviors", "deleteBehaviors", behaviors, input.delete_behaviors)?,
         alert_targets: part("alertTargets", "deleteAlertTargets", alert_targets, input.delete_alert_targets)?,
@@ -132,9 +130,9 @@ fn delete_security_profile(
     input: iot::DeleteSecurityProfileRequest,
 ) -> Result<iot::DeleteSecurityProfileResponse, ApiError> {
     let name = ProfileName::parse(&input.security_profile_name)?;
-    let expected_version = read_version(input.expected_version)?;
+    let expected = expected_version(input.expected_version)?;
     api.control.decide(&caller.scope, |view| {
-        let ((), mut changes) = view.profiles.delete(&name, expected_version)?;
+        let ((), mut changes) = view.profiles.delete(&name, expected)?;
         changes.extend(view.registry.forget_tags(profile_arn(&caller.scope, &name)));
         Ok::<_, ApiError>(((), changes))
     })?;
@@ -261,11 +259,6 @@ fn validate_security_profile_behaviors(
 fn part<T>(member: &str, flag: &str, value: Option<T>, delete: Option<bool>) -> Result<Part<T>, ApiError> {
     let part = Part::of_request(value, delete.unwrap_or(false));
     part.ok_or_else(|| ApiError::invalid(format!("{flag} must be false when {member} are given")))
-}
-
-fn read_version(version: Option<i64>) -> Result<Option<u64>, ApiError> {
-    let read = |version| u64::try_from(version).map_err(|_| ApiError::invalid("expectedVersion must not be negative"));
-    version.map(read).transpose()
 }
 
 fn read_alert_targets(targets: BTreeMap<String, iot::AlertTarget>) -> Result<Vec<AlertTarget>, ApiError> {
@@ -401,8 +394,8 @@ fn show_profile(scope: &Scope, profile: &SecurityProfile) -> iot::UpdateSecurity
             .metrics_export
             .as_ref()
             .map(|(topic, role)| iot::MetricsExportConfig { mqtt_topic: topic.clone(), role_arn: role.to_string() }),
-        version: Some(i64::try_from(profile.version).unwrap_or(i64::MAX)),
-        creation_date: Some(EpochSeconds::from_unix_millis(profile.created_at.unix_millis())),
-        last_modified_date: Some(EpochSeconds::from_unix_millis(profile.modified_at.unix_millis())),
+        version: Some(version(profile.version)),
+        creation_date: Some(seconds(profile.created_at)),
+        last_modified_date: Some(seconds(profile.modified_at)),
     }
 }

@@ -8,6 +8,7 @@ use komainu_model::{
 use komainu_ports::{ActiveViolationQuery, CriteriaKind, DatapointQuery, Page, PageToken, ViolationEventQuery};
 
 use super::behaviors::{confidence_word, show_behavior, show_value};
+use super::convert::seconds;
 use super::profiles::refuse_dimension;
 use crate::dispatch::{Operations, blocking};
 use crate::error::ApiError;
@@ -102,7 +103,7 @@ fn list_metric_values(
     };
     let page = api.store.datapoints(&caller.scope, &query, &read_page(input.max_results, input.next_token)?)?;
     let values = page.items.iter().map(|datapoint| iot::MetricDatum {
-        timestamp: Some(show_time(datapoint.at)),
+        timestamp: Some(seconds(datapoint.at)),
         value: Some(show_value(&datapoint.value)),
     });
     Ok(iot::ListMetricValuesResponse {
@@ -166,10 +167,6 @@ fn event_word(kind: ViolationEventType) -> &'static str {
     }
 }
 
-fn show_time(time: Timestamp) -> EpochSeconds {
-    EpochSeconds::from_unix_millis(time.unix_millis())
-}
-
 fn show_active(violation: &ActiveViolation) -> iot::ActiveViolation {
     iot::ActiveViolation {
         violation_id: Some(violation.id.to_string()),
@@ -180,8 +177,8 @@ fn show_active(violation: &ActiveViolation) -> iot::ActiveViolation {
         violation_event_additional_info: violation.confidence.map(show_confidence),
         verification_state: Some(verification_word(violation.verification).to_owned()),
         verification_state_description: violation.verification_description.clone(),
-        last_violation_time: Some(show_time(violation.last_at)),
-        violation_start_time: Some(show_time(violation.started_at)),
+        last_violation_time: Some(seconds(violation.last_at)),
+        violation_start_time: Some(seconds(violation.started_at)),
     }
 }
 
@@ -196,7 +193,7 @@ fn show_event(event: &ViolationEvent) -> iot::ViolationEvent {
         violation_event_type: Some(event_word(event.kind).to_owned()),
         verification_state: Some(verification_word(event.verification).to_owned()),
         verification_state_description: event.verification_description.clone(),
-        violation_event_time: Some(show_time(event.at)),
+        violation_event_time: Some(seconds(event.at)),
     }
 }
 

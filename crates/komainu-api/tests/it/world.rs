@@ -1,0 +1,173 @@
+//! A control plane with everything around it in memory.
+
+use std::sync::Arc;
+
+use komainu_api::{Api, ApiConfig, ApiParts, ControlPlane, ControlRules, Server};
+use komainu_detect::ValidationRules;
+use komainu_model::{
+    AccessKeyId, AccountId, CertificateId, ClientId, DisconnectReason, NotificationSignature, Region, Scope, SecretKey,
+    Timestamp,
+};
+use komainu_ports::{
+    Authority, AuthorityError, BoxFuture, Broker, BrokerError, ByteStream, CertificateSubject, HttpHandoff,
+    IssuedCertificate, IssuedKeyPair, ManualClock, MemoryStore, MeterReading, OutboundMessage, PeerInfo, SeededIds,
+    WebSocketIdentity,
+};
+use komainu_respond::RespondRules;
+use parking_lot::Mutex;
+use tokio::io::DuplexStream;
+
+use crate::client::{Answer, Ask};
+
+/// What time it is at first, in seconds since the Unix epoch.
+pub(crate) const NOW_S: i64 = 1_700_000_000;
+pub(crate) const ACCOUNT: &str = "123456789012";
+pub(crate) const KEY_ID: &str = "AKIDEXAMPLEEXAMPLE00";
+pub(crate) const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
+
+/// A control plane without a listener: connections are handed to it.
+pub(crate) struct World {
+    pub(crate) server: Arc<Server>,
+    pub(crate) broker: Arc<RecordingBroker>,
+    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) control: Arc<ControlPlane>,
+    pub(crate) clock: Arc<ManualClock>,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(NOW_S)));
+        let store = Arc::new(MemoryStore::new());
+        let broker = Arc::new(RecordingBroker::default());
+        let ids = Arc::new(SeededIds::new(1));
+        let rules = ControlRules {
+            account: AccountId::parse(ACCOUNT).unwrap(),
+            behaviors: ValidationRules::default(),
+            notifications: RespondRules::default(),
+        };
+        let control = ControlPlane::open(rules, store.clone(), clock.clone(), ids.clone()).unwrap();
+        let (id, secret) = (AccessKeyId::parse(KEY_ID).unwrap(), SecretKey::parse(SECRET).unwrap());
+        control.create_access_key_as(id, secret).unwrap();
+        let api = Api::new(ApiParts {
+            config: ApiConfig { device_endpoint: "localhost".to_owned() },
+            control: control.clone(),
+            store: store.clone(),
+            broker: broker.clone(),
+            authority: Arc::new(NoAuthority),
+            clock: clock.clone(),
+            ids,
+        });
+        Self { server: Server::new(api), broker, store, control, clock }
+    }
+
+    /// A connection in clear text.
+    pub(crate) fn connect(&self) -> DuplexStream {
+        self.connect_as(None)
+    }
+
+    /// A connection over TLS with this certificate, as the gateway hands it over.
+    pub(crate) fn connect_as(&self, certificate: Option<CertificateId>) -> DuplexStream {
+        let (client, server) = tokio::io::duplex(64 * 1024);
+        let address = "192.0.2.1:1234".parse().unwrap();
+        let peer = PeerInfo { address, tls: certificate.is_some(), certificate, server_name: None };
+        tokio::spawn(self.server.serve(Box::new(server), peer));
+        client
+    }
+
+    /// Sends one request over a connection of its own.
+    pub(crate) async fn ask(&self, ask: &Ask) -> Answer {
+        ask.send(&mut self.connect()).await
+    }
+
+    /// The scope that requests are signed for.
+    pub(crate) fn scope() -> Scope {
+        Scope { account: AccountId::parse(ACCOUNT).unwrap(), region: Region::parse("eu-west-1").unwrap() }
+    }
+}
+
+/// Remembers what it was asked for.
+#[derive(Default)]
+pub(crate) struct RecordingBroker {
+    pub(crate) published: Mutex<Vec<(Publisher, OutboundMessage)>>,
+    pub(crate) websockets: Mutex<Vec<WebSocketIdentity>>,
+    pub(crate) connected: Mutex<Vec<ClientId>>,
+}
+
+/// In whose name something was published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Publisher {
+    Scope(Scope),
+    Certificate(CertificateId),
+}
+
+impl Broker for RecordingBroker {
+    fn publish(&self, scope: Scope, message: OutboundMessage) -> BoxFuture<'_, Result<(), BrokerError>> {
+        self.published.lock().push((Publisher::Scope(scope), message));
+        Box::pin(async { Ok(()) })
+    }
+
+    fn publish_as(
+        &self,
+        certificate: CertificateId,
+        _: PeerInfo,
+        message: OutboundMessage,
+    ) -> BoxFuture<'_, Result<(), BrokerError>> {
+        self.published.lock().push((Publisher::Certificate(certificate), message));
+        Box::pin(async { Ok(()) })
+    }
+
+    /// Echoes what it reads.
+    fn websocket(
+        &self,
+        mut stream: Box<dyn ByteStream>,
+        _: PeerInfo,
+        identity: WebSocketIdentity,
+    ) -> BoxFuture<'static, ()> {
+        self.websockets.lock().push(identity);
+        Box::pin(async move {
+            let (mut reader, mut writer) = tokio::io::split(&mut stream);
+            let _ = tokio::io::copy(&mut reader, &mut writer).await;
+        })
+    }
+
+    fn disconnect(&self, _: &Scope, client: &ClientId, _: DisconnectReason) -> bool {
+        self.connected.lock().contains(client)
+    }
+
+    fn drain_meters(&self, _: &mut Vec<MeterReading>) {}
+}
+
+/// An authority that makes nothing; only its notification certificate is asked for here.
+struct NoAuthority;
+
+impl NoAuthority {
+    fn failure<T>() -> Result<T, AuthorityError> {
+        Err(AuthorityError::Failed { doing: "issuing", reason: "this authority makes nothing".to_owned() })
+    }
+}
+
+impl Authority for NoAuthority {
+    fn issue_with_new_key(
+        &self,
+        _: &CertificateSubject,
+        _: Timestamp,
+    ) -> Result<(IssuedCertificate, IssuedKeyPair), AuthorityError> {
+        Self::failure()
+    }
+
+    fn issue_for_request(&self, _: &str, _: Timestamp) -> Result<IssuedCertificate, AuthorityError> {
+        Self::failure()
+    }
+
+    fn root_pem(&self) -> Arc<str> {
+        "root".into()
+    }
+
+    fn sign_notification(&self, _: NotificationSignature, _: &[u8]) -> Result<Vec<u8>, AuthorityError> {
+        Self::failure()
+    }
+
+    fn notification_certificate_pem(&self) -> Arc<str> {
+        "-----BEGIN CERTIFICATE-----\n".into()
+    }
+}
