@@ -45,7 +45,7 @@ def curl_where_the_policy_does_not_allow_it(server):
     (folder / "cert").write_text(made["certificatePem"])
     (folder / "key").write_text(made["keyPair"]["PrivateKey"])
     files = {"cert": str(folder / "cert"), "key": str(folder / "key")}
-    equal(curl(server, files, "/topics/x?qos=1", "--data", "x")[1], 403)
+    equal(curl(server, files, "/topics/x?qos=1", "--data", "x")[1], 401)
 
 
 @check
