@@ -9,7 +9,7 @@ use komainu_ports::BoxFuture;
 use tokio::sync::Semaphore;
 
 use crate::error::{ApiError, ErrorKind};
-use crate::{Api, Caller, iot, iot_data, sts};
+use crate::{Api, Caller, iot, iot_data, sns, sts};
 
 /// So many operations run at the same time; others wait for their turn within their request's deadline. Enough to
 /// keep the store busy, few enough that their threads fit a small machine.
@@ -93,6 +93,7 @@ impl Handlers {
         let services = [
             (Service::Iot, iot::operations()),
             (Service::IotData, iot_data::operations()),
+            (Service::Sns, sns::operations()),
             (Service::Sts, sts::operations()),
         ];
         let by_name = services

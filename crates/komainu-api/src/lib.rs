@@ -21,6 +21,7 @@ mod paging;
 mod public;
 mod request;
 mod server;
+mod sns;
 mod sts;
 mod websocket;
 

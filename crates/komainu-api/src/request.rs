@@ -50,7 +50,7 @@ pub(crate) async fn answer(
     let exchange = Exchange { api, peer, request_id };
     let mut response = if websocket::is_upgrade(&request) {
         exchange.upgrade(&mut request, upgraded)
-    } else if let Some(response) = public::answer(&exchange.api, &request).await {
+    } else if let Some(response) = public::answer(&exchange.api, &request, &exchange.request_id).await {
         response
     } else if is_device_publish(&request, &exchange.peer) {
         exchange.publish_as_device(request).await

@@ -119,12 +119,11 @@ impl Topics {
             token: new.token,
             created_at: now,
         };
-        let (subscribed, mut changes) = self.ask_for_confirmation(topic, subscription, new.message_id, now)?;
-        // An expired one at the same endpoint makes room for the new one.
-        if let Some(expired) = found {
-            let key = RecordKey::Subscription(expired.id.clone());
-            changes.insert(0, Change::Delete(self.scope.clone(), key));
-        }
+        let (subscribed, asking) = self.ask_for_confirmation(topic, subscription, new.message_id, now)?;
+        // Whoever subscribes cleans up: what was not confirmed in time makes room, an earlier offer to this endpoint
+        // included. That also bounds what is kept.
+        let mut changes = self.expire(now);
+        changes.extend(asking);
         Ok((subscribed, changes))
     }
 

@@ -209,7 +209,7 @@ fn about_alert(alert: &AlertContext, delivery: &Delivery, links: &Links) -> Lett
     Letter { facts: facts(alert), steps: steps(alert, delivery, links), thread, ..letter }
 }
 
-/// `52,000 bytes sent in 5 minutes; normal is less than 10,000.`
+/// `52,000 bytes sent in 5 minutes. Normal is less than 10,000.`
 fn alarm_lead(event: &ViolationEvent, device: &str) -> String {
     let criteria = event.behavior.criteria.as_ref();
     let metric = metric_words(&event.behavior.metric);
@@ -221,7 +221,7 @@ fn alarm_lead(event: &ViolationEvent, device: &str) -> String {
             Some(offending) => format!("Unexpected {metric}: {offending}.{normal}"),
             None => match value {
                 MetricValue::Count(_) | MetricValue::Number(_) => {
-                    format!("{device} has {} {metric}{window}.{normal}", value_words(value))
+                    format!("{} {metric}{window}.{normal}", value_words(value))
                 }
                 MetricValue::Addresses(_)
                 | MetricValue::Ports(_)

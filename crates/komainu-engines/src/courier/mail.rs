@@ -22,6 +22,10 @@ pub(crate) fn of_letter(delivery: &Delivery, links: &Links, from: &Mailbox) -> R
     let mut builder = envelope(delivery, &letter.subject, from)?;
     if let Some(url) = &letter.unsubscribe {
         builder = builder.raw_header(url_header("List-Unsubscribe", url)?);
+        // Mail programs then unsubscribe with a POST, which mail filters do not send (RFC 8058).
+        if url.starts_with("https://") {
+            builder = builder.raw_header(header("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"));
+        }
     }
     if let Some(thread) = &letter.thread {
         builder = builder.references(format!("<{thread}@{}>", from.email.domain()));
@@ -60,6 +64,10 @@ fn envelope(delivery: &Delivery, subject: &str, from: &Mailbox) -> Result<Messag
         .message_id(Some(format!("<{}@{}>", delivery.id, from.email.domain())))
         // Out-of-office answers to alarms help nobody (RFC 3834).
         .raw_header(header("Auto-Submitted", "auto-generated")))
+}
+
+fn header(name: &'static str, value: &str) -> HeaderValue {
+    HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned())
 }
 
 /// A header with a URL of ours in angle brackets (RFC 2369). It is not folded: a URL has no place for that.

@@ -70,7 +70,7 @@ fn an_alarm_says_what_people_need() {
     let plain = text::render(&letter(&mail(alarm())));
     for expected in [
         "ALARM: MyDevice is out of bounds",
-        "MyDevice has 52,480 bytes sent in 5 minutes. Normal is less than",
+        "52,480 bytes sent in 5 minutes. Normal is less than 10,000.",
         "Security profile:    CheckRogueDevices",
         "Groups:              allMyDevices, buildingSeven",
         "Out of bounds since: 23 November 2026, 02:13:20 UTC",
@@ -106,6 +106,7 @@ fn headers() {
              123456789012%3AMisbehavingDevices%3A6f5e4d3c-2b1a-4098-8765-43210fedcba9&Token=0123456789abcdef\
              0123456789abcdef0123456789abcdef0123456789abcdef>",
         ),
+        ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
         ("MIME-Version", "1.0"),
     ] {
         assert_eq!(header(&mail, name), Some(expected), "{name} in\n{mail}");
