@@ -5,6 +5,7 @@
 //! (AWS's clients, a mail server for tests) are installed below the target folder, never into the system, except for
 //! a few packages of the operating system that are asked for by name.
 
+mod bench;
 mod clients;
 mod codegen;
 mod demo;
@@ -37,6 +38,8 @@ enum Task {
     Demo(demo::DemoArgs),
     /// Run every check: formatting, lints, tidy, tests, the walkthrough and the unmodified clients.
     Test(test::TestArgs),
+    /// Compare the gateway with mosquitto: speed, memory, and what is lost by kill -9.
+    Bench(bench::BenchArgs),
     /// Check what the compiler cannot: allowed dependencies, one place for versions, nothing left unfinished.
     Tidy,
     /// Write the AWS shapes from the service models in the botocore package.
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().task {
         Task::Demo(args) => demo::run(&args),
         Task::Test(args) => test::run(&args),
+        Task::Bench(args) => bench::run(&args),
         Task::Tidy => tidy::run(),
         Task::Codegen(args) => codegen::run(&args).map(|()| ExitCode::SUCCESS),
         Task::DeviceNetwork(args) => device::serve_device_network(&args).map(|()| ExitCode::SUCCESS),

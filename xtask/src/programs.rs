@@ -95,6 +95,13 @@ impl Program {
         Err(anyhow!("{} did not end within {} s of SIGTERM and was killed", self.name, STOP_LIMIT.as_secs()))
     }
 
+    /// Ends it with SIGKILL, at once.
+    pub(crate) fn kill(&mut self) -> anyhow::Result<()> {
+        self.signal("KILL")?;
+        self.child.wait().with_context(|| format!("cannot wait for {}", self.name))?;
+        Ok(())
+    }
+
     fn signal(&self, signal: &str) -> anyhow::Result<()> {
         // The shell's own `kill` is always there. The minus names the whole group.
         Command::new("sh")

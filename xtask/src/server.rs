@@ -147,11 +147,15 @@ pub(crate) struct AwsCli {
 
 impl AwsCli {
     pub(crate) fn new(server: &Server, folder: &Path) -> anyhow::Result<Self> {
+        Self::with_environment(server.environment(), folder)
+    }
+
+    /// For the server that `environment` names.
+    pub(crate) fn with_environment(mut environment: Vec<(String, String)>, folder: &Path) -> anyhow::Result<Self> {
         // Profiles and settings of whoever runs this must not reach into the walkthrough.
         let empty = folder.join("aws-config");
         fs::write(&empty, "").with_context(|| format!("cannot write {}", empty.display()))?;
         let empty = empty.to_string_lossy().into_owned();
-        let mut environment = server.environment();
         environment.extend([
             ("AWS_CONFIG_FILE".to_owned(), empty.clone()),
             ("AWS_SHARED_CREDENTIALS_FILE".to_owned(), empty),

@@ -4,6 +4,7 @@
 //! through the admin socket in that folder, or open the folder themselves when no server runs.
 
 mod admin;
+mod bench;
 mod config;
 mod device_files;
 mod interim;
@@ -41,6 +42,8 @@ enum Command {
     /// Check or show the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Put load on an MQTT broker, this one or another, and say what came of it.
+    Bench(bench::BenchArgs),
 }
 
 #[derive(Debug, Args)]
@@ -162,6 +165,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             print!("{}", ask(&folder, request)?);
             Ok(())
         }
+        Command::Bench(args) => runtime()?.block_on(bench::run(args)),
         Command::Config(ConfigCommand::Check { folder }) => {
             read_config(&folder, Vec::new())?;
             println!("configuration is valid");
