@@ -77,7 +77,15 @@ impl Operator {
     }
 
     fn enroll(&self, name: &str) -> anyhow::Result<EnrolledDevice> {
-        let _ = (&self.api, &self.scope);
-        anyhow::bail!("cannot enrol {name} yet")
+        let device = self.api.enroll(&self.scope, name)?;
+        Ok(EnrolledDevice {
+            name: device.name.to_string(),
+            thing_arn: device.thing_arn.to_string(),
+            certificate_arn: device.certificate_arn.to_string(),
+            policy_name: device.policy.to_string(),
+            certificate_pem: device.certificate_pem.to_string(),
+            private_key_pem: device.private_key_pem.to_string(),
+            root_pem: device.root_pem.to_string(),
+        })
     }
 }

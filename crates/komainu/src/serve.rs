@@ -10,7 +10,8 @@ use anyhow::{Context, bail};
 use komainu_api::{Api, ApiConfig, ApiParts, ControlPlane, ControlRules, Server};
 use komainu_detect::ValidationRules;
 use komainu_engines::{
-    CourierConfig, CourierSet, DataFolder, LocalAuthority, SmtpConfig, SmtpLogin, SqliteStore, WebhookConfig,
+    CourierConfig, CourierSet, DataFolder, LocalAuthority, SmtpConfig, SmtpLogin, SqliteSessionStore, SqliteStore,
+    WebhookConfig,
 };
 use komainu_gateway::{EdgeLimits, Gateway, GatewayConfig, GatewayPorts, Limits};
 use komainu_model::{AccountId, EgressRules, Region, Scope};
@@ -102,7 +103,7 @@ pub(crate) async fn serve(config: Config, data: &Path) -> anyhow::Result<()> {
     let _ = (&store, &courier);
     let pipeline = Arc::new(crate::interim::NoDetection);
     let http = Server::new(api.clone());
-    let sessions = komainu_ports::MemorySessionStore::default();
+    let sessions = SqliteSessionStore::open(&folder.file("sessions.db")).context("cannot open the session store")?;
     let certificate =
         authority.server_certificate(&config.public.hosts, clock.now()).context("public.hosts cannot be certified")?;
     let gateway = Gateway::start(
