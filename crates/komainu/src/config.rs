@@ -73,6 +73,8 @@ pub(crate) struct Smtp {
     pub(crate) user: Option<String>,
     /// A file with the password for AUTH.
     pub(crate) password_file: Option<PathBuf>,
+    /// A file with root certificates (PEM) that are trusted besides the system's.
+    pub(crate) extra_roots_file: Option<PathBuf>,
     /// The sender.
     pub(crate) from: String,
 }
@@ -169,6 +171,7 @@ impl Default for Smtp {
             tls: SmtpTls::None,
             user: None,
             password_file: None,
+            extra_roots_file: None,
             from: "Komainu <komainu@localhost>".into(),
         }
     }

@@ -284,7 +284,7 @@ fn smtp_config(config: &Config, server: &str) -> anyhow::Result<SmtpConfig> {
         },
         login,
         from: config.smtp.from.clone(),
-        extra_roots_file: None,
+        extra_roots_file: config.smtp.extra_roots_file.clone(),
         timeout: SMTP_TIMEOUT,
     })
 }
