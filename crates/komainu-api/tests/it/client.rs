@@ -18,12 +18,18 @@ pub(crate) struct Ask {
     pub(crate) target: String,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
+    /// The region it is signed for.
+    region: &'static str,
 }
 
 impl Ask {
     pub(crate) fn new(method: &str, target: &str, body: &[u8]) -> Self {
         let headers = vec![("host".to_owned(), HOST.to_owned())];
-        Self { method: method.to_owned(), target: target.to_owned(), headers, body: body.to_vec() }
+        Self { method: method.to_owned(), target: target.to_owned(), headers, body: body.to_vec(), region: "eu-west-1" }
+    }
+
+    pub(crate) fn for_region(self, region: &'static str) -> Self {
+        Self { region, ..self }
     }
 
     /// A request of a query service.
@@ -72,7 +78,7 @@ impl Ask {
         let identity = Credentials::new(key, secret, None, None, "test").into();
         let params = v4::SigningParams::builder()
             .identity(&identity)
-            .region("eu-west-1")
+            .region(self.region)
             .name(service)
             .time(UNIX_EPOCH + Duration::from_secs(at_s.try_into().unwrap()))
             .settings(settings)

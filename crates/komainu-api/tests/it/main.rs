@@ -5,6 +5,7 @@
 mod client;
 mod connections;
 mod devices;
+mod fleet;
 mod operations;
 mod requests;
 mod world;
