@@ -119,3 +119,23 @@ impl Handlers {
         handler(context).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn every_handler_is_an_operation_of_its_service() {
+        let handlers = Handlers::new();
+        let mut counts: BTreeMap<Service, usize> = BTreeMap::new();
+        for (service, name) in handlers.by_name.keys() {
+            assert!(service.operation(name).is_some(), "{name}");
+            *counts.entry(*service).or_default() += 1;
+        }
+        // Those of the generator's list; a name that stands twice, or is forgotten, shows here.
+        let expected = [(Service::Iot, 65), (Service::IotData, 2), (Service::Sns, 17), (Service::Sts, 1)];
+        assert_eq!(counts, BTreeMap::from(expected));
+    }
+}

@@ -38,16 +38,6 @@ impl ApiError {
         Self { resource: Some((id.to_string(), arn)), ..Self::new(ErrorKind::AlreadyExists, message) }
     }
 
-    /// `expectedVersion` is not the version.
-    pub(crate) fn version_conflict(message: impl fmt::Display) -> Self {
-        Self::new(ErrorKind::VersionConflict, message)
-    }
-
-    /// A bound on the number or size of something was met.
-    pub(crate) fn limit_exceeded(message: impl fmt::Display) -> Self {
-        Self::new(ErrorKind::LimitExceeded, message)
-    }
-
     /// We failed. The cause goes to the log, not to the client.
     pub(crate) fn internal(cause: impl fmt::Display) -> Self {
         tracing::error!(%cause, "operation failed");
@@ -78,14 +68,11 @@ pub(crate) enum ErrorKind {
     LimitExceeded,
     VersionsLimitExceeded,
     MalformedPolicy,
-    CertificateConflict,
     CertificateState,
     CertificateValidation,
     // Of SNS.
-    ParameterValueInvalid,
     TopicLimitExceeded,
     SubscriptionLimitExceeded,
-    FilterPolicyLimitExceeded,
     /// SNS says `NotFound` for topics and subscriptions, and this for the resource of tag operations.
     ResourceNotFound,
     TagLimitExceeded,
@@ -134,13 +121,10 @@ impl ErrorKind {
             (Self::LimitExceeded, _) => ("LimitExceededException", 410),
             (Self::VersionsLimitExceeded, _) => ("VersionsLimitExceededException", 409),
             (Self::MalformedPolicy, _) => ("MalformedPolicyException", 400),
-            (Self::CertificateConflict, _) => ("CertificateConflictException", 409),
             (Self::CertificateState, _) => ("CertificateStateException", 406),
             (Self::CertificateValidation, _) => ("CertificateValidationException", 400),
-            (Self::ParameterValueInvalid, _) => ("ParameterValueInvalid", 400),
             (Self::TopicLimitExceeded, _) => ("TopicLimitExceeded", 403),
             (Self::SubscriptionLimitExceeded, _) => ("SubscriptionLimitExceeded", 403),
-            (Self::FilterPolicyLimitExceeded, _) => ("FilterPolicyLimitExceeded", 403),
             (Self::ResourceNotFound, _) => ("ResourceNotFound", 404),
             (Self::TagLimitExceeded, _) => ("TagLimitExceeded", 400),
             (Self::EmptyBatchRequest, _) => ("EmptyBatchRequest", 400),

@@ -8,8 +8,6 @@
 //! The crate decides nothing about devices: rules live in the cores (`komainu-registry`, `komainu-detect`,
 //! `komainu-respond`); here their decisions are committed to the store and shown to clients.
 
-#![allow(dead_code, reason = "operations that use these follow")]
-
 mod auth;
 mod control;
 mod dispatch;

@@ -51,14 +51,11 @@ fn signing_certificate_path(pem: &str) -> String {
 /// Ready when the store answers.
 async fn ready(api: &Arc<Api>) -> Response<Full<Bytes>> {
     let (store, now) = (api.store.clone(), api.clock.now());
-    match tokio::task::spawn_blocking(move || store.next_delivery_at(now)).await {
-        Ok(Ok(_)) => respond(StatusCode::OK, TEXT, "ready\n"),
-        Ok(Err(error)) => {
-            warn!(%error, "not ready");
-            respond(StatusCode::SERVICE_UNAVAILABLE, TEXT, "the store does not answer\n")
-        }
+    let asked = tokio::task::spawn_blocking(move || store.next_delivery_at(now).map_err(|error| error.to_string()));
+    match asked.await.unwrap_or_else(|error| Err(error.to_string())) {
+        Ok(_) => respond(StatusCode::OK, TEXT, "ready\n"),
         Err(error) => {
-            warn!(%error, "not ready");
+            warn!(error, "not ready");
             respond(StatusCode::SERVICE_UNAVAILABLE, TEXT, "the store does not answer\n")
         }
     }

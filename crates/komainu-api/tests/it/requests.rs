@@ -132,7 +132,10 @@ async fn public_paths_need_no_signature() {
     for path in ["/", "/healthz", "/readyz", "/version"] {
         assert_eq!(get(path).await.status, 200, "{path}");
     }
-    assert!(get("/SimpleNotificationService-0.pem").await.body.starts_with("-----BEGIN CERTIFICATE"));
+    // The name is the SHA-256 of the certificate, `printf -- '-----BEGIN CERTIFICATE-----\n' | sha256sum`.
+    let path = "/SimpleNotificationService-b93f51c3ac1bdd90edcce2019d2452a328cbf97443f3744cc7ec63033a5b2c16.pem";
+    assert!(get(path).await.body.starts_with("-----BEGIN CERTIFICATE"));
+    check(&get("/SimpleNotificationService-0.pem").await, 403, "MissingAuthenticationTokenException");
     world.store.break_medium();
     assert_eq!(get("/readyz").await.status, 503);
     assert_eq!(get("/healthz").await.status, 200);
