@@ -6,6 +6,7 @@ mod client;
 mod connections;
 mod devices;
 mod fleet;
+mod notifications;
 mod operations;
 mod requests;
 mod world;
