@@ -120,8 +120,12 @@ class Server:
         self.key = None
 
     def __enter__(self):
-        self.start()
-        self.ca = self.enroll("harness")["ca"]
+        try:
+            self.start()
+            self.ca = self.enroll("harness")["ca"]
+        except BaseException:
+            self.process.kill()
+            raise
         return self
 
     def __exit__(self, *_):
