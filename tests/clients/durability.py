@@ -12,8 +12,9 @@ def a_message_for_one_who_is_away(server):
     away.subscribe("Keeper/inbox/#", 1)
     away.close()
     for round in range(3):
-        sender = Mqtt(server, files, "Sender").connect()
+        sender = Mqtt(server, files, "Sender")
         sender.client.max_inflight_messages_set(100)
+        sender.connect()
         for number in range(200):
             sender.client.publish(f"Keeper/inbox/{round}/{number}", f"{round} {number}", 1)
         sender.wait("half of the acknowledgements", lambda: len(sender.acknowledged) >= 100)

@@ -142,7 +142,7 @@ def starttls_and_a_password(server):
     password = server.folder / "smtp-password"
     password.write_text("secret word\n")
     configuration = f'[smtp]\ntls = "starttls"\nuser = "komainu"\npassword_file = "{password}"\n'
-    configuration += f'extra_roots_file = "{root}"\nfrom = "Watch <watch@example.com>"\n'
+    configuration += f'extra_roots_file = "{root}"\nfrom = "watch@example.com"\n'
     with Server(server.folder / "second", configuration=configuration, smtp=mail_server.address) as second:
         sns, topic = subscribe(second, mail_server, "secret", "secret@example.com")
         sns.publish(TopicArn=topic, Message="through TLS")

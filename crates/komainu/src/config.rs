@@ -75,7 +75,7 @@ pub(crate) struct Smtp {
     pub(crate) password_file: Option<PathBuf>,
     /// A file with root certificates (PEM) that are trusted besides the system's.
     pub(crate) extra_roots_file: Option<PathBuf>,
-    /// The sender.
+    /// The sender's address. Its name is the topic's display name.
     pub(crate) from: String,
 }
 
@@ -172,7 +172,7 @@ impl Default for Smtp {
             user: None,
             password_file: None,
             extra_roots_file: None,
-            from: "Komainu <komainu@localhost>".into(),
+            from: "komainu@localhost".into(),
         }
     }
 }
