@@ -1,0 +1,392 @@
+//! From a batch of reports and readings to changes in the store and answers to devices.
+
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+
+use komainu_detect::{Detector, Fleet, Judged, Meter, Note, ReportOutcome, Sample, Sink, ValueRef, ViolationStep};
+use komainu_model::{
+    ActiveViolation, AlertContext, Change, Datapoint, Metric, Record, RecordKey, ReporterName, Scope, SecurityProfile,
+    Timestamp, ViolationEvent, ViolationEventType, ViolationId,
+};
+use komainu_ports::{
+    ActiveViolationQuery, AlertRouter, Directory, MeterReading, Page, ReportEncoding, ReportMessage, Store, StoreError,
+};
+use komainu_report::{
+    Accepted, CustomValue, Encoding, Parsed, Problem, Rejected, RejectionCode, Report, parse_cbor, parse_json,
+};
+
+use crate::pipeline::{PipelineConfig, PipelinePorts};
+
+/// Of one batch, so many reports that were refused or not wholly understood are logged one by one.
+const LOGGED_REPORTS_MAX: usize = 10;
+/// So many active violations are asked for at a time.
+const VIOLATIONS_PAGE: usize = 1000;
+
+/// The detector with what it needs to carry its decisions out. Blocks; it is moved to where blocking is allowed.
+pub(crate) struct Evaluator {
+    detector: Detector,
+    store: Arc<dyn Store>,
+    directory: Arc<dyn Directory>,
+    router: Arc<dyn AlertRouter>,
+    hasher: ahash::RandomState,
+}
+
+/// What follows from a batch once it is durable.
+pub(crate) struct Evaluated {
+    /// One for each report, in their order.
+    pub(crate) answers: Vec<Answer>,
+    /// Whether messages were put into the outbox.
+    pub(crate) has_deliveries: bool,
+}
+
+/// What a device is told about its report.
+pub(crate) struct Answer {
+    pub(crate) topic: String,
+    pub(crate) payload: Vec<u8>,
+}
+
+impl Evaluator {
+    /// [`Evaluator::open`] where blocking is allowed.
+    pub(crate) async fn open_blocking(config: &PipelineConfig, ports: &PipelinePorts) -> Result<Self, StoreError> {
+        let (config, ports) = (config.clone(), ports.clone());
+        let opened = tokio::task::spawn_blocking(move || Self::open(&config, &ports)).await;
+        opened.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))
+    }
+
+    /// Builds the detector from what is stored.
+    fn open(config: &PipelineConfig, ports: &PipelinePorts) -> Result<Self, StoreError> {
+        let now = ports.clock.now();
+        let mut detector = Detector::new(config.detector);
+        let mut alarms = 0usize;
+        for (scope, record) in ports.store.load()? {
+            if let Record::ActiveViolation(active) = record {
+                detector.restore_violation(&scope, active);
+                alarms += 1;
+            }
+        }
+        let directory = ports.directory.as_ref();
+        let profiles = directory.profiles();
+        let horizon = Detector::replay_horizon(profiles.iter().map(|(_, profile)| profile.as_ref()));
+        let mut values = 0u64;
+        ports.store.replay_datapoints(now.minus(horizon), &mut |scope, datapoint| {
+            detector.replay(&FleetOf(directory), &scope, &datapoint);
+            values += 1;
+        })?;
+        let mut found = Found::default();
+        detector.restored(&FleetOf(directory), now, &mut found);
+        let mut evaluator = Self {
+            detector,
+            store: ports.store.clone(),
+            directory: ports.directory.clone(),
+            router: ports.router.clone(),
+            hasher: ahash::RandomState::with_seeds(1, 2, 3, 4),
+        };
+        if evaluator.carry_out(found, now)? {
+            ports.outbox.notify_one();
+        }
+        let devices = evaluator.detector.devices();
+        tracing::info!(event = "pipeline.restored", devices, alarms, values, "detection restored");
+        Ok(evaluator)
+    }
+
+    /// Judges reports and readings, and makes durable what follows. When that fails, the detector knows more than the
+    /// store: it must be dropped.
+    pub(crate) fn evaluate(
+        &mut self,
+        reports: &[ReportMessage],
+        readings: &[MeterReading],
+        reached: Timestamp,
+        now: Timestamp,
+    ) -> Result<Evaluated, StoreError> {
+        let mut found = Found::default();
+        let mut noisy = 0;
+        let answers = reports.iter().map(|report| self.report(report, &mut found, &mut noisy)).collect();
+        if noisy > LOGGED_REPORTS_MAX {
+            let suppressed = noisy - LOGGED_REPORTS_MAX;
+            tracing::info!(
+                event = "pipeline.reports_suppressed",
+                suppressed,
+                "more reports were refused or incomplete"
+            );
+        }
+        let fleet = FleetOf(self.directory.as_ref());
+        for reading in readings {
+            let meter = Meter {
+                messages_sent: reading.messages_sent,
+                messages_received: reading.messages_received,
+                message_bytes: reading.message_bytes,
+                authorization_failures: reading.authorization_failures,
+                connection_attempts: reading.connection_attempts,
+                disconnects: reading.disconnects,
+                source_addresses: &reading.source_addresses,
+            };
+            self.detector.meter(&fleet, &reading.scope, &reading.reporter, &meter, now, &mut found);
+        }
+        self.detector.advance(&fleet, reached, &mut found);
+        let has_deliveries = self.carry_out(found, now)?;
+        Ok(Evaluated { answers, has_deliveries })
+    }
+
+    fn report(&mut self, message: &ReportMessage, found: &mut Found, noisy: &mut usize) -> Answer {
+        let (encoding, extension) = match message.encoding {
+            ReportEncoding::Json => (Encoding::Json, "json"),
+            ReportEncoding::Cbor => (Encoding::Cbor, "cbor"),
+        };
+        let thing = message.thing.as_ref();
+        let timestamp_ms = message.received_at.unix_millis();
+        let topic = |outcome| format!("$aws/things/{thing}/defender/metrics/{extension}/{outcome}");
+        let mut log = |what: fn(&ReportMessage, &dyn std::fmt::Display), detail: &dyn std::fmt::Display| {
+            *noisy += 1;
+            if *noisy <= LOGGED_REPORTS_MAX {
+                what(message, detail);
+            }
+        };
+        let reject = |report_id, reason: &str| {
+            let code = RejectionCode::InvalidPayload;
+            let answer = Rejected { thing, report_id, timestamp_ms, code, message: reason };
+            Answer { topic: topic("rejected"), payload: answer.encode(encoding) }
+        };
+        let parsed = match encoding {
+            Encoding::Json => parse_json(&message.payload),
+            Encoding::Cbor => parse_cbor(&message.payload),
+        };
+        let Parsed { report, problems: mut dropped } = match parsed {
+            Ok(parsed) => parsed,
+            Err(error) => {
+                let reason = error.to_string();
+                log(log_refused, &reason);
+                return reject(error.report_id, &reason);
+            }
+        };
+        let reporter = match ReporterName::parse(thing) {
+            Ok(reporter) => reporter,
+            Err(error) => {
+                let reason = error.to_string();
+                log(log_refused, &reason);
+                return reject(Some(report.report_id), &reason);
+            }
+        };
+        let ReportOutcome { dropped: unjudged, warnings, .. } =
+            self.judge(message, &reporter, &report, message.received_at, found);
+        dropped.extend(unjudged.into_iter().map(problem));
+        let warnings: Vec<Problem> = warnings.into_iter().map(problem).collect();
+        if let Some(first) = dropped.first().or(warnings.first()) {
+            log(log_incomplete, first);
+        }
+        let report_id = report.report_id;
+        let answer = Accepted { thing, report_id, timestamp_ms, dropped: &dropped, warnings: &warnings };
+        Answer { topic: topic("accepted"), payload: answer.encode(encoding) }
+    }
+
+    fn judge(
+        &mut self,
+        message: &ReportMessage,
+        reporter: &ReporterName,
+        report: &Report,
+        at: Timestamp,
+        found: &mut Found,
+    ) -> ReportOutcome {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(&message.payload);
+        let custom: Vec<(&str, ValueRef<'_>)> =
+            report.custom.iter().map(|metric| (metric.name.as_str(), custom_value(&metric.value))).collect();
+        let sample = sample(report, &custom, hasher.finish());
+        let fleet = FleetOf(self.directory.as_ref());
+        self.detector.report(&fleet, &message.scope, reporter, &sample, at, found)
+    }
+
+    /// Makes durable what was found; says whether messages went into the outbox.
+    fn carry_out(&mut self, found: Found, now: Timestamp) -> Result<bool, StoreError> {
+        let Found { mut changes, steps } = found;
+        let mut deliveries = Vec::new();
+        for (scope, mut step) in steps {
+            self.take_over_verification(&scope, &mut step)?;
+            if let Some((alert, profile)) = alert(&step) {
+                log_violation(alert.0);
+                deliveries.extend(self.route(&scope, alert.0, alert.1, profile, now));
+            }
+            match step {
+                ViolationStep::Raised { event, active, .. } => {
+                    changes.push(Change::AppendViolationEvent(scope.clone(), event));
+                    changes.push(Change::Put(scope, Record::ActiveViolation(active)));
+                }
+                ViolationStep::Continued { active } => {
+                    changes.push(Change::Put(scope, Record::ActiveViolation(active)));
+                }
+                ViolationStep::Ended { event, .. } => {
+                    let key = RecordKey::ActiveViolation(event.violation.clone());
+                    changes.push(Change::AppendViolationEvent(scope.clone(), event));
+                    changes.push(Change::Delete(scope, key));
+                }
+            }
+        }
+        let has_deliveries = !deliveries.is_empty();
+        changes.extend(deliveries);
+        if !changes.is_empty() {
+            self.store.commit(&changes)?;
+        }
+        Ok(has_deliveries)
+    }
+
+    /// People say what they found out about a violation to the control plane, which writes it into the store. What is
+    /// written next must say the same.
+    fn take_over_verification(&self, scope: &Scope, step: &mut ViolationStep) -> Result<(), StoreError> {
+        match step {
+            ViolationStep::Raised { .. } => {}
+            ViolationStep::Continued { active } => {
+                if let Some(stored) = self.stored(scope, &active.reporter, &active.profile, &active.id)? {
+                    active.verification = stored.verification;
+                    active.verification_description = stored.verification_description;
+                }
+            }
+            ViolationStep::Ended { event, .. } => {
+                if let Some(stored) = self.stored(scope, &event.reporter, &event.profile, &event.violation)? {
+                    event.verification = stored.verification;
+                    event.verification_description = stored.verification_description;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn stored(
+        &self,
+        scope: &Scope,
+        reporter: &ReporterName,
+        profile: &komainu_model::ProfileName,
+        id: &ViolationId,
+    ) -> Result<Option<ActiveViolation>, StoreError> {
+        let query = ActiveViolationQuery {
+            reporter: Some(reporter.clone()),
+            profile: Some(profile.clone()),
+            include_suppressed: true,
+            ..ActiveViolationQuery::default()
+        };
+        // A profile has at most 100 behaviors, so one page holds all of a device's alarms under it.
+        let page = Page { after: None, limit: VIOLATIONS_PAGE };
+        let violations = self.store.active_violations(scope, &query, &page)?;
+        Ok(violations.items.into_iter().find(|violation| violation.id == *id))
+    }
+
+    fn route(
+        &self,
+        scope: &Scope,
+        event: &ViolationEvent,
+        started_at: Timestamp,
+        profile: &SecurityProfile,
+        now: Timestamp,
+    ) -> Vec<Change> {
+        if event.behavior.suppress_alerts || profile.alert_targets.is_empty() {
+            return Vec::new();
+        }
+        let groups = self.directory.device(scope, &event.reporter).groups;
+        let groups = groups.iter().map(|group| group.as_str().to_owned()).collect();
+        let context = AlertContext { event: event.clone(), started_at, groups };
+        let targets = profile.alert_targets.iter();
+        let deliveries = targets.flat_map(|target| self.router.route(scope, &target.target, &context, now));
+        deliveries.map(Change::PutDelivery).collect()
+    }
+}
+
+/// The event that people are told about, when the alarm was raised, and the profile that says who they are.
+fn alert(step: &ViolationStep) -> Option<((&ViolationEvent, Timestamp), &SecurityProfile)> {
+    match step {
+        ViolationStep::Raised { event, active, profile } => Some(((event, active.started_at), profile)),
+        ViolationStep::Ended { event, started_at, profile: Some(profile) } => Some(((event, *started_at), profile)),
+        ViolationStep::Ended { profile: None, .. } | ViolationStep::Continued { .. } => None,
+    }
+}
+
+fn log_violation(event: &ViolationEvent) {
+    let ViolationEvent { reporter, profile, behavior, violation, .. } = event;
+    let behavior = &behavior.name;
+    match event.kind {
+        ViolationEventType::InAlarm => {
+            tracing::warn!(event = "pipeline.alarm_raised", thing = %reporter, %profile, %behavior, %violation, "alarm raised");
+        }
+        ViolationEventType::AlarmCleared => {
+            tracing::info!(event = "pipeline.alarm_cleared", thing = %reporter, %profile, %behavior, %violation, "alarm cleared");
+        }
+        ViolationEventType::AlarmInvalidated => {
+            tracing::info!(event = "pipeline.alarm_invalidated", thing = %reporter, %profile, %behavior, %violation, "alarm invalidated");
+        }
+    }
+}
+
+fn log_refused(message: &ReportMessage, reason: &dyn std::fmt::Display) {
+    tracing::info!(event = "pipeline.report_refused", thing = ?message.thing, %reason, "report refused");
+}
+
+fn log_incomplete(message: &ReportMessage, problem: &dyn std::fmt::Display) {
+    tracing::info!(event = "pipeline.report_incomplete", thing = ?message.thing, %problem, "report taken, with problems");
+}
+
+fn problem(note: Note) -> Problem {
+    Problem { metric: note.metric, reason: note.reason }
+}
+
+/// A report in the detector's terms. What both call a metric is the same.
+fn sample<'a>(report: &'a Report, custom: &'a [(&'a str, ValueRef<'a>)], identity: u64) -> Sample<'a> {
+    Sample {
+        identity,
+        bytes_in: report.network.bytes_in,
+        bytes_out: report.network.bytes_out,
+        packets_in: report.network.packets_in,
+        packets_out: report.network.packets_out,
+        listening_tcp_port_count: report.listening_tcp_port_count,
+        listening_udp_port_count: report.listening_udp_port_count,
+        connection_count: report.connection_count,
+        listening_tcp_ports: report.listening_tcp_ports.as_deref(),
+        listening_udp_ports: report.listening_udp_ports.as_deref(),
+        destinations: report.destinations.as_deref(),
+        custom,
+    }
+}
+
+fn custom_value(value: &CustomValue) -> ValueRef<'_> {
+    match value {
+        CustomValue::Number(value) => ValueRef::Number(*value),
+        CustomValue::Numbers(values) => ValueRef::Numbers(values),
+        CustomValue::Strings(values) => ValueRef::Strings(values),
+        CustomValue::Addresses(values) => ValueRef::Addresses(values),
+    }
+}
+
+/// The directory in the detector's terms.
+struct FleetOf<'a>(&'a dyn Directory);
+
+impl Fleet for FleetOf<'_> {
+    fn generation(&self) -> u64 {
+        self.0.generation()
+    }
+
+    fn device(&self, scope: &Scope, reporter: &ReporterName) -> Judged {
+        let device = self.0.device(scope, reporter);
+        Judged { registered: device.registered, profiles: device.profiles }
+    }
+}
+
+/// What the detector found in one batch.
+#[derive(Default)]
+struct Found {
+    changes: Vec<Change>,
+    steps: Vec<(Scope, ViolationStep)>,
+}
+
+impl Sink for Found {
+    fn datapoint(
+        &mut self,
+        scope: &Scope,
+        reporter: &ReporterName,
+        metric: &Metric,
+        value: ValueRef<'_>,
+        at: Timestamp,
+    ) {
+        let datapoint = Datapoint { reporter: reporter.clone(), metric: metric.clone(), value: value.to_value(), at };
+        self.changes.push(Change::AppendDatapoint(scope.clone(), datapoint));
+    }
+
+    fn violation(&mut self, scope: &Scope, step: ViolationStep) {
+        self.steps.push((scope.clone(), step));
+    }
+}

@@ -1,0 +1,131 @@
+//! Starting the workers, handing them reports, and stopping them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use komainu_detect::DetectorLimits;
+use komainu_ports::{
+    AlertRouter, BoxFuture, Broker, Clock, Courier, Directory, ReportMessage, ReportSink, ReportSinkError, Store,
+    StoreError,
+};
+use tokio::sync::{Mutex, Notify, mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+
+use crate::evaluator::Evaluator;
+use crate::maintenance::Maintenance;
+use crate::outbox::Outbox;
+use crate::reports::{ReportWorker, Submission};
+
+/// A report waits so long for a place in the queue before its device is told to come again. Shorter than the time
+/// after which devices give up waiting for an acknowledgement.
+const SUBMIT_WAIT: Duration = Duration::from_secs(2);
+/// The workers get so long to finish what they hold.
+const STOP_GRACE: Duration = Duration::from_secs(10);
+
+/// The bounds of the workers.
+#[derive(Debug, Clone)]
+pub struct PipelineConfig {
+    /// So many reports wait to be judged; at 1.2 kB each about 5 MB.
+    pub queued_reports_max: usize,
+    /// So many reports are judged and made durable as one step.
+    pub batch_reports_max: usize,
+    /// So many messages are delivered at a time, to different receivers.
+    pub deliveries_max: usize,
+    /// Events, values and dead deliveries are kept so long (AWS keeps violations for 14 days).
+    pub history: Duration,
+    /// The bounds of the detector.
+    pub detector: DetectorLimits,
+}
+
+impl Default for PipelineConfig {
+    fn default() -> Self {
+        Self {
+            queued_reports_max: 4096,
+            batch_reports_max: 256,
+            deliveries_max: 8,
+            history: Duration::from_secs(14 * 24 * 3600),
+            detector: DetectorLimits::default(),
+        }
+    }
+}
+
+/// What the workers work with.
+#[derive(Clone)]
+pub struct PipelinePorts {
+    /// Where everything is written down.
+    pub store: Arc<dyn Store>,
+    /// How devices are judged.
+    pub directory: Arc<dyn Directory>,
+    /// Who measures devices and carries answers to them. It may come into being after the pipeline.
+    pub broker: Arc<dyn Broker>,
+    /// Who hears of alerts.
+    pub router: Arc<dyn AlertRouter>,
+    /// Who carries messages to people.
+    pub courier: Arc<dyn Courier>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Notified when somebody else put a message into the outbox.
+    pub outbox: Arc<Notify>,
+}
+
+/// Why the workers could not start.
+#[derive(Debug, thiserror::Error)]
+#[error("detection cannot be restored")]
+pub struct StartError(#[from] StoreError);
+
+/// The running workers.
+pub struct Pipeline {
+    reports: mpsc::Sender<Submission>,
+    stop: watch::Sender<bool>,
+    workers: Mutex<JoinSet<()>>,
+}
+
+impl Pipeline {
+    /// Restores the detector from the store and starts the workers. Must be called on a tokio runtime.
+    pub async fn start(config: PipelineConfig, ports: PipelinePorts) -> Result<Arc<Self>, StartError> {
+        let evaluator = Evaluator::open_blocking(&config, &ports).await?;
+        let (reports, queue) = mpsc::channel(config.queued_reports_max);
+        let (stop, stopping) = watch::channel(false);
+        let mut workers = JoinSet::new();
+        let worker = ReportWorker::new(config.clone(), ports.clone(), evaluator, queue);
+        workers.spawn(worker.run(stopping.clone()));
+        workers.spawn(Outbox::new(&config, &ports).run(stopping.clone()));
+        workers.spawn(Maintenance::new(&config, &ports).run(stopping));
+        Ok(Arc::new(Self { reports, stop, workers: Mutex::new(workers) }))
+    }
+
+    /// Stops taking reports, finishes what is held, and waits for the workers to end, ten seconds at most.
+    pub async fn shutdown(&self) {
+        self.stop.send_replace(true);
+        let mut workers = self.workers.lock().await;
+        let ended = tokio::time::timeout(STOP_GRACE, async { while workers.join_next().await.is_some() {} }).await;
+        if ended.is_err() {
+            tracing::warn!(
+                event = "pipeline.stop_timed_out",
+                "workers did not end in time; what they held is done again at the next start"
+            );
+            workers.shutdown().await;
+        }
+        tracing::info!(event = "pipeline.stopped", "pipeline stopped");
+    }
+}
+
+impl ReportSink for Pipeline {
+    fn submit(&self, report: ReportMessage) -> BoxFuture<'static, Result<(), ReportSinkError>> {
+        let reports = self.reports.clone();
+        Box::pin(async move {
+            let place = tokio::time::timeout(SUBMIT_WAIT, reports.reserve()).await;
+            let Ok(Ok(place)) = place else { return Err(ReportSinkError::Busy) };
+            let (done, outcome) = oneshot::channel();
+            place.send(Submission { report, done });
+            // A worker that is gone has not stored it.
+            outcome.await.unwrap_or(Err(ReportSinkError::Busy))
+        })
+    }
+}
+
+/// Resolves when the workers are to end.
+pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // The sender is gone when the pipeline was dropped: that is an end, too.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
