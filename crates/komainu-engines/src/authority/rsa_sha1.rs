@@ -4,7 +4,7 @@
 //! `aws-lc-rs` offers SHA-1 for verifying only. AWS-LC itself still signs with it, in constant time and blinded, so
 //! the one function is called directly; our own big-number arithmetic would be worse. A forged notification would
 //! need a second preimage of SHA-1; receivers that want SHA-256 set the topic's `SignatureVersion` to 2.
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "aws-lc-rs does not sign with SHA-1, AWS-LC does")]
 
 use aws_lc_sys::{NID_sha1, RSA, RSA_free, RSA_private_key_from_bytes, RSA_sign, RSA_size};
 

@@ -24,9 +24,10 @@ const DARK: &str = "
 }
 @media (max-width: 480px) {
   .pad { padding-left: 18px !important; padding-right: 18px !important; }
-  .figure { display: block !important; width: 100% !important; padding-bottom: 14px !important; }
+  .figure { display: block !important; width: 100% !important; padding: 0 0 10px !important; }
   .fact { display: block !important; width: 100% !important; }
   .factname { padding-bottom: 0 !important; border-bottom: 0 !important; }
+  .factvalue { padding-top: 0 !important; }
 }
 ";
 const FONT: &str = "font-family:-apple-system,BlinkMacSystemFont,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif;";
@@ -159,7 +160,7 @@ fn facts(facts: &[(&'static str, String)]) -> Markup {
                     td.rule.fact.factname.soft width="34%" valign="top"
                         style="width:34%;padding:8px 12px 8px 0;border-bottom:1px solid #e6eaef;color:#5b6776;\
                                font-size:13px;line-height:19px;" { (name) }
-                    td.rule.fact.ink valign="top"
+                    td.rule.fact.factvalue.ink valign="top"
                         style="padding:8px 0;border-bottom:1px solid #e6eaef;color:#161d27;font-size:13px;\
                                line-height:19px;overflow-wrap:anywhere;word-break:break-word;" { (value) }
                 }
