@@ -77,10 +77,13 @@ fn message_of(input: iot_data::PublishRequest) -> Result<OutboundMessage, ApiErr
     })
 }
 
-/// User properties come as `[{"name":"value"},{"name":"other value"}]`; a name may come twice.
+/// User properties come as `[{"name":"value"},{"name":"other value"}]`; a name may come twice. The AWS CLI takes them
+/// as a string and sends that as JSON once more.
 fn parse_user_properties(json: &str) -> Result<Vec<(String, String)>, ApiError> {
-    let properties: Vec<BTreeMap<String, String>> = serde_json::from_str(json)
-        .map_err(|_| ApiError::invalid("userProperties must be a JSON array of objects with one string each"))?;
+    let wrong = |_| ApiError::invalid("userProperties must be a JSON array of objects with one string each");
+    let inner = serde_json::from_str::<String>(json);
+    let json = inner.as_deref().unwrap_or(json);
+    let properties: Vec<BTreeMap<String, String>> = serde_json::from_str(json).map_err(wrong)?;
     Ok(properties.into_iter().flatten().collect())
 }
 
@@ -125,6 +128,8 @@ mod tests {
         assert_eq!((message.expiry_s, message.payload_is_utf8), (Some(60), Some(true)));
         let pairs = [("a".to_owned(), "1".to_owned()), ("a".to_owned(), "2".to_owned())];
         assert_eq!(message.user_properties, pairs);
+        let of_the_cli = read(|input| input.user_properties = Some(r#""[{\"a\":\"1\"},{\"a\":\"2\"}]""#.to_owned()));
+        assert_eq!(of_the_cli.unwrap().user_properties, pairs);
     }
 
     #[test]
