@@ -22,6 +22,7 @@ use crate::encode;
 use crate::events;
 use crate::flow::Flow;
 use crate::limits::Limits;
+use crate::log_budget::Budgets;
 use crate::publish::Subscriber;
 use crate::retained::Retained;
 use crate::router::Router;
@@ -43,6 +44,8 @@ pub(crate) struct BrokerPorts {
     pub(crate) clock: Arc<dyn Clock>,
     /// Where assigned client ids and session identifiers come from.
     pub(crate) ids: Arc<dyn IdSource>,
+    /// How many log lines clients may cause.
+    pub(crate) budgets: Arc<Budgets>,
 }
 
 /// The state that all connections share.
@@ -111,7 +114,13 @@ impl Broker {
             .map_err(|error| SessionStoreError::Unreadable { reason: error.to_string() })??;
         let log = DurableLog::start(ports.sessions.clone(), limits.durable_backlog_max);
         let broker = Arc::new(Self {
-            context: SessionContext { limits, log, offline_bytes: AtomicU64::new(0), refused: AtomicU64::new(0) },
+            context: SessionContext {
+                limits,
+                log,
+                offline_bytes: AtomicU64::new(0),
+                refused: AtomicU64::new(0),
+                budgets: ports.budgets.clone(),
+            },
             ports,
             scopes: RwLock::default(),
             session_number: AtomicU64::new(snapshot.number_max),
@@ -328,6 +337,8 @@ impl Broker {
                 info!(
                     event = events::DUPLICATE_CLIENT_ID,
                     client = %wish.client,
+                    principal = holder.access.principal_id(),
+                    by = online.access.principal_id(),
                     "a newer connection with the same client id takes the session over"
                 );
                 holder.link.end(DisconnectReason::DuplicateClientId);

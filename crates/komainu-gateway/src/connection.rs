@@ -7,16 +7,17 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use komainu_model::{ClientId, DisconnectReason};
+use komainu_model::{ClientId, DisconnectReason, ReporterName};
 use komainu_ports::{PeerInfo, StoredWill};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until, timeout, timeout_at};
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use crate::access::{Access, ConnectRequest, Gatekeeper, Refusal};
 use crate::broker::{Broker, NotAttached, ScopeState, Wish};
@@ -206,7 +207,7 @@ async fn accept<'a>(
     let (first, body, connect_bytes) = decode::frame(&received.bytes, u32::MAX).ok().flatten()?;
     debug_assert_eq!(connect_bytes, received.connect_bytes);
     if !matches!(decode::packet_kind(first), Ok(kind::CONNECT)) {
-        info!(event = events::MALFORMED_PACKET, peer = %peer.address, "first packet is not a valid CONNECT");
+        log_malformed(broker, None, peer.address.ip(), "first packet is not a valid CONNECT");
         return None;
     }
     let connect = match decode::connect(body) {
@@ -221,7 +222,7 @@ async fn accept<'a>(
             return None;
         }
         Err(ConnectError::Broken(version, violation)) => {
-            info!(event = events::MALFORMED_PACKET, peer = %peer.address, what = violation.what, "CONNECT is malformed");
+            log_malformed(broker, None, peer.address.ip(), violation.what);
             if version == Some(Version::V5) {
                 encode::connack_v5_refused(out, violation.reason);
             }
@@ -290,7 +291,15 @@ async fn accept<'a>(
     let attached = match broker.attach(&scope, &wish, &online).await {
         Ok(attached) => attached,
         Err(NotAttached::TooManySessions) => {
-            warn!(event = events::LIMIT_REACHED, %client, "no room for another persistent session");
+            if let Some(suppressed) = broker.context.budgets.limit_reached.take_now() {
+                warn!(
+                    event = events::LIMIT_REACHED,
+                    limit = "sessions_max",
+                    %client,
+                    suppressed,
+                    "no room for another persistent session"
+                );
+            }
             refuse(out, 3, Reason::QuotaExceeded);
             access.count_disconnect(DisconnectReason::ServerError);
             return None;
@@ -301,6 +310,10 @@ async fn accept<'a>(
             return None;
         }
     };
+    // A right that was withdrawn between the gatekeeper's answer and here was not looked for in this connection.
+    if let Some(reason) = access.revoked() {
+        link.end(reason);
+    }
     let subject = Subject {
         client: client.clone(),
         session_identifier: broker.ports.ids.uuid(),
@@ -368,6 +381,21 @@ async fn accept<'a>(
     debug!(client = %connection.subject.client, session_present = attached.session_present, "connected");
     broker.tell_connected(&connection.scope, &connection.subject);
     Some(connection)
+}
+
+/// Says that a client broke the protocol. Before its CONNECT is read it has no name.
+fn log_malformed(broker: &Broker, who: Option<(&ClientId, &ReporterName)>, address: IpAddr, reason: &str) {
+    if let Some(suppressed) = broker.context.budgets.malformed_packet.take_now() {
+        warn!(
+            event = events::MALFORMED_PACKET,
+            client = who.map(|(client, _)| tracing::field::display(client)),
+            reporter = who.map(|(_, reporter)| tracing::field::display(reporter)),
+            %address,
+            reason,
+            suppressed,
+            "client broke the protocol"
+        );
+    }
 }
 
 fn stored_will(broker: &Broker, will: &decode::Will<'_>) -> Result<StoredWill, Reason> {
@@ -736,15 +764,9 @@ impl Connection<'_> {
         self.broker.tell_disconnected(&self.scope, &self.subject, end.reason);
         self.access.count_disconnect(end.reason);
         match end.farewell {
-            Some((reason, what)) if end.reason == DisconnectReason::ClientError => {
-                info!(
-                    event = events::MALFORMED_PACKET,
-                    client = %self.subject.client,
-                    device = %self.access.reporter(),
-                    ?reason,
-                    what,
-                    "client broke the protocol"
-                );
+            Some((_, what)) if end.reason == DisconnectReason::ClientError => {
+                let who = (&self.subject.client, self.access.reporter());
+                log_malformed(self.broker, Some(who), self.subject.address, what.unwrap_or("protocol error"));
             }
             _ => debug!(client = %self.subject.client, reason = end.reason.as_str(), "disconnected"),
         }

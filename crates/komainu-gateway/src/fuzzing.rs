@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::broker::{Broker, BrokerPorts};
 use crate::gatekeeper::Fleet;
 use crate::limits::Limits;
-use crate::measured::Budgets;
+use crate::log_budget::Budgets;
 use crate::meter::Meters;
 use crate::policies::PolicyCache;
 use crate::trusted::PlainTestGatekeeper;
@@ -56,13 +56,14 @@ fn serve_each(wrap: impl AsyncFn(Script) -> Box<dyn ByteStream>, bytes: &[u8]) {
             clock: Arc::new(ManualClock::default()),
             meters: Meters::new(16),
             policies: PolicyCache::default(),
-            budgets: Budgets::default(),
+            budgets: Arc::default(),
         });
         let ports = BrokerPorts {
             sessions: Arc::new(MemorySessionStore::default()),
             reports: Arc::new(Nobody),
             clock: fleet.clock.clone(),
             ids: Arc::new(SeededIds::new(1)),
+            budgets: Arc::default(),
         };
         let broker = Broker::new(Limits::default(), ports).await.expect("an empty store can be read");
         let gatekeeper = Arc::new(PlainTestGatekeeper { fleet, scope });

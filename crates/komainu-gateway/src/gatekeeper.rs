@@ -12,7 +12,8 @@ use tracing::warn;
 
 use crate::access::{Access, ConnectRequest, DeniedAction, Gatekeeper, Refusal};
 use crate::identity::{CertificateProblem, check_certificate, reporter};
-use crate::measured::{Budgets, Connection, Measured};
+use crate::log_budget::Budgets;
+use crate::measured::{Connection, Measured};
 use crate::meter::Meters;
 use crate::policies::PolicyCache;
 use crate::{events, facts};
@@ -23,7 +24,7 @@ pub(crate) struct Fleet {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) meters: Meters,
     pub(crate) policies: PolicyCache,
-    pub(crate) budgets: Budgets,
+    pub(crate) budgets: Arc<Budgets>,
 }
 
 /// Lets devices in.
@@ -32,7 +33,7 @@ pub(crate) struct DeviceGatekeeper(pub(crate) Arc<Fleet>);
 impl Gatekeeper for DeviceGatekeeper {
     fn admit(&self, peer: &PeerInfo, connect: &ConnectRequest<'_>) -> Result<Arc<dyn Access>, Refusal> {
         let access = DeviceAccess::admit(&self.0, peer, connect).inspect_err(|refusal| {
-            if let Some(suppressed) = self.0.budgets.connect_refused() {
+            if let Some(suppressed) = self.0.budgets.connect_refused.take_now() {
                 let reason = match refusal {
                     Refusal::NotAuthenticated { reason } => reason,
                     Refusal::NotAuthorized { action } => action,

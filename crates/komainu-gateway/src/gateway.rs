@@ -25,7 +25,6 @@ use crate::events;
 use crate::gatekeeper::{DeviceAccess, DeviceGatekeeper, Fleet};
 use crate::limits::Limits;
 use crate::listener::{Edge, Entrance, accept_all, bind, is_loopback, log_listening};
-use crate::measured::Budgets;
 use crate::meter::Meters;
 use crate::pending::PendingPeers;
 use crate::policies::PolicyCache;
@@ -165,7 +164,7 @@ impl Gateway {
             clock: clock.clone(),
             meters: Meters::new(config.edge.metered_devices_max),
             policies: PolicyCache::default(),
-            budgets: Budgets::default(),
+            budgets: Arc::default(),
         });
         let plain_test = PlainTestGatekeeper { fleet: fleet.clone(), scope: config.scope.clone() };
         let (mqtts, mqtts_at) = listen(config.mqtts, Entrance::Tls(Door::Mqtts))?.unzip();
@@ -175,7 +174,9 @@ impl Gateway {
         }
         let (plain_test, plain_test_at) = listen(config.plain_test, Entrance::PlainTest(Arc::new(plain_test)))?.unzip();
 
-        let broker = Broker::new(config.broker, BrokerPorts { sessions, reports, clock, ids }).await?;
+        let broker =
+            Broker::new(config.broker, BrokerPorts { sessions, reports, clock, ids, budgets: fleet.budgets.clone() })
+                .await?;
         let (stop, stopped) = watch::channel(false);
         let edge = Arc::new(Edge {
             tls,

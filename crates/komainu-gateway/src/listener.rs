@@ -127,7 +127,7 @@ fn take(edge: &Arc<Edge>, tcp: TcpStream, address: SocketAddr, entrance: &Entran
 
 /// Closes a connection that there is no room for.
 fn turn_away(edge: &Edge, address: SocketAddr, limit: &'static str) {
-    if let Some(suppressed) = edge.fleet.budgets.limit_reached() {
+    if let Some(suppressed) = edge.fleet.budgets.limit_reached.take_now() {
         warn!(event = events::LIMIT_REACHED, limit, %address, suppressed, "connection refused");
     }
 }
@@ -251,7 +251,7 @@ fn log_tls_failure(
     failure: Option<&TlsFailure>,
     certificate: Option<&str>,
 ) {
-    let Some(suppressed) = edge.fleet.budgets.tls_failed() else { return };
+    let Some(suppressed) = edge.fleet.budgets.tls_failed.take_now() else { return };
     warn!(
         event = events::TLS_FAILED,
         listener = Entrance::Tls(door).name(),

@@ -8,6 +8,16 @@ use tokio::time::Instant;
 /// Lines of one event in one second. Enough to see what is going on; what is over is counted.
 const LINES_PER_SECOND_MAX: u32 = 50;
 
+/// The budgets of the events that strangers and devices can cause as often as they like.
+#[derive(Debug, Default)]
+pub(crate) struct Budgets {
+    pub(crate) tls_failed: LogBudget,
+    pub(crate) connect_refused: LogBudget,
+    pub(crate) denied: LogBudget,
+    pub(crate) limit_reached: LogBudget,
+    pub(crate) malformed_packet: LogBudget,
+}
+
 /// The lines of one event: a flood of failed handshakes or denied publishes must not fill the disk.
 #[derive(Debug, Default)]
 pub(crate) struct LogBudget(Mutex<Window>);
@@ -20,8 +30,13 @@ struct Window {
 }
 
 impl LogBudget {
+    /// Whether a line may be written, and how many were left out since the last one that was.
+    pub(crate) fn take_now(&self) -> Option<u64> {
+        self.take(Instant::now())
+    }
+
     /// Whether a line may be written at `now`, and how many were left out since the last one that was.
-    pub(crate) fn take(&self, now: Instant) -> Option<u64> {
+    fn take(&self, now: Instant) -> Option<u64> {
         let mut window = self.0.lock();
         if window.began_at.is_none_or(|began_at| now.duration_since(began_at) >= Duration::from_secs(1)) {
             window.began_at = Some(now);

@@ -6,49 +6,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use komainu_model::{ClientId, DisconnectReason, ReporterName, Scope};
 use komainu_ports::PeerInfo;
-use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::access::{ConnectRequest, DeniedAction};
 use crate::events;
-use crate::log_budget::LogBudget;
+use crate::log_budget::Budgets;
 use crate::meter::{Meter, Meters};
 
 /// Characters of a user name that are logged; it is a claim of any length.
 const LOGGED_USER_NAME_CHARS_MAX: usize = 200;
-
-/// The budgets of log lines that strangers and devices cause.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Budgets(Arc<BudgetByEvent>);
-
-#[derive(Debug, Default)]
-struct BudgetByEvent {
-    tls_failed: LogBudget,
-    connect_refused: LogBudget,
-    denied: LogBudget,
-    limit_reached: LogBudget,
-}
-
-impl Budgets {
-    /// Whether a line may be written, and how many were left out before it.
-    pub(crate) fn tls_failed(&self) -> Option<u64> {
-        self.0.tls_failed.take(Instant::now())
-    }
-
-    /// As above.
-    pub(crate) fn connect_refused(&self) -> Option<u64> {
-        self.0.connect_refused.take(Instant::now())
-    }
-
-    /// As above.
-    pub(crate) fn limit_reached(&self) -> Option<u64> {
-        self.0.limit_reached.take(Instant::now())
-    }
-
-    fn denied(&self) -> Option<u64> {
-        self.0.denied.take(Instant::now())
-    }
-}
 
 /// What a connection is called.
 #[derive(Debug)]
@@ -66,15 +32,15 @@ pub(crate) struct Connection {
 pub(crate) struct Measured {
     connection: Connection,
     meter: Arc<Meter>,
-    budgets: Budgets,
+    budgets: Arc<Budgets>,
     /// Whether the meter was told of a beginning and not yet of the end.
     is_connected: AtomicBool,
 }
 
 impl Measured {
-    pub(crate) fn new(meters: &Meters, budgets: Budgets, connection: Connection) -> Self {
+    pub(crate) fn new(meters: &Meters, budgets: Arc<Budgets>, connection: Connection) -> Self {
         let meter = meters.of(&connection.scope, &connection.reporter).unwrap_or_else(|| {
-            if let Some(suppressed) = budgets.limit_reached() {
+            if let Some(suppressed) = budgets.limit_reached.take_now() {
                 warn!(
                     event = events::LIMIT_REACHED,
                     limit = "metered_devices_max",
@@ -131,7 +97,7 @@ impl Measured {
     /// Counts and logs a denied action.
     pub(crate) fn count_denied(&self, action: DeniedAction, topic: &str) {
         self.meter.count_denied();
-        let Some(suppressed) = self.budgets.denied() else { return };
+        let Some(suppressed) = self.budgets.denied.take_now() else { return };
         let action = match action {
             DeniedAction::Publish => "iot:Publish",
             DeniedAction::RetainPublish => "iot:RetainPublish",

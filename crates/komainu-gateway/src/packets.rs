@@ -283,7 +283,15 @@ impl Connection<'_> {
                 if pending >= self.broker.context.limits.reports_pending_max {
                     self.reports_pending.fetch_sub(1, Ordering::AcqRel);
                     self.broker.context.refused.fetch_add(1, Ordering::Relaxed);
-                    warn!(event = events::LIMIT_REACHED, client = %self.session.client, "too many reports at once, one of QoS 0 is dropped");
+                    if let Some(suppressed) = self.broker.context.budgets.limit_reached.take_now() {
+                        warn!(
+                            event = events::LIMIT_REACHED,
+                            limit = "reports_pending_max",
+                            client = %self.session.client,
+                            suppressed,
+                            "too many reports at once, one of QoS 0 is dropped"
+                        );
+                    }
                     return;
                 }
             }

@@ -230,7 +230,16 @@ impl Broker {
             Some(self.context.log.submit(operation))
         } else {
             self.context.refused.fetch_add(1, Ordering::Relaxed);
-            warn!(event = events::LIMIT_REACHED, scope = ?scope.scope, "no room for another retained message");
+            if let Some(suppressed) = self.context.budgets.limit_reached.take_now() {
+                warn!(
+                    event = events::LIMIT_REACHED,
+                    limit = "retained_messages",
+                    account = %scope.scope.account,
+                    region = %scope.scope.region,
+                    suppressed,
+                    "no room for another retained message"
+                );
+            }
             None
         }
     }
@@ -278,8 +287,17 @@ impl Broker {
 
     /// Ends the connection of a client that did not make room in time.
     pub(crate) fn throttle(&self, session: &Session) {
-        if session.is_congested() && session.end_connection(DisconnectReason::Throttled) {
-            warn!(event = events::LIMIT_REACHED, client = %session.client, "client takes its messages too slowly and is disconnected");
+        if session.is_congested()
+            && session.end_connection(DisconnectReason::Throttled)
+            && let Some(suppressed) = self.context.budgets.limit_reached.take_now()
+        {
+            warn!(
+                event = events::LIMIT_REACHED,
+                limit = "stall_ms",
+                client = %session.client,
+                suppressed,
+                "client takes its messages too slowly and is disconnected"
+            );
         }
     }
 

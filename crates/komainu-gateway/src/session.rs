@@ -23,6 +23,7 @@ use crate::events;
 use crate::flow::{Delivery, Flow, Identifiers};
 use crate::limits::Limits;
 use crate::link::{Link, Signal};
+use crate::log_budget::Budgets;
 
 /// A session that lives after its connection.
 pub(crate) const FOR_EVER: u32 = u32::MAX;
@@ -103,6 +104,8 @@ pub(crate) struct SessionContext {
     pub(crate) offline_bytes: AtomicU64,
     /// Messages that were refused because a session had no room, since the start.
     pub(crate) refused: AtomicU64,
+    /// How many log lines clients may cause.
+    pub(crate) budgets: Arc<Budgets>,
 }
 
 impl Session {
@@ -209,13 +212,17 @@ impl Session {
             context.refused.fetch_add(1, Ordering::Relaxed);
             if !inbox.is_overflow_logged {
                 inbox.is_overflow_logged = true;
-                warn!(
-                    event = events::LIMIT_REACHED,
-                    client = %self.client,
-                    messages = inbox.queue.len(),
-                    bytes = inbox.queue_bytes,
-                    "queue of a disconnected session is full, further messages are refused"
-                );
+                if let Some(suppressed) = context.budgets.limit_reached.take_now() {
+                    warn!(
+                        event = events::LIMIT_REACHED,
+                        limit = "offline_messages",
+                        client = %self.client,
+                        messages = inbox.queue.len(),
+                        bytes = inbox.queue_bytes,
+                        suppressed,
+                        "queue of a disconnected session is full, further messages are refused"
+                    );
+                }
             }
         }
         has_room

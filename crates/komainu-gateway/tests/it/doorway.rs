@@ -139,6 +139,33 @@ async fn a_client_that_stalls_in_the_handshake_is_closed_and_logged() {
 }
 
 #[tokio::test]
+async fn who_breaks_the_protocol_is_named() {
+    let world = World::start().await;
+    let (device, other) = (Device::new("pump"), Device::new("other"));
+    world.register(&device, &["pump"], &[ALL]);
+    world.register(&other, &["other"], &[ALL]);
+    let mut bystander = world.connected(&other, "other").await;
+    // The packet type 15 with flags; a second CONNECT; a PUBLISH of QoS 3.
+    for bytes in [&[0xf1, 0][..], &[0x10, 0], &[0x36, 3, 0, 1, b't']] {
+        let mut client = world.connected(&device, "pump").await;
+        client.stream.write_all(bytes).await.unwrap();
+        client.end().await;
+        let line = world.logged("gateway.malformed_packet").pop().unwrap();
+        assert_eq!(
+            (line["fields"]["client"].as_str(), line["fields"]["address"].as_str()),
+            (Some("pump"), Some("127.0.0.1"))
+        );
+        let line = world.logged("gateway.disconnected").pop().unwrap();
+        assert_eq!(line["fields"]["reason"], "CLIENT_ERROR");
+    }
+    // Something else than a CONNECT at first.
+    let mut client = world.client(&device, Version::V5).await;
+    client.send(0x30, b"\0\x01t").await;
+    client.end().await;
+    bystander.ping().await;
+}
+
+#[tokio::test]
 async fn connections_are_bounded() {
     let world = World::start_with(|config| config.edge.connections_max = 1).await;
     let device = Device::new("pump");
