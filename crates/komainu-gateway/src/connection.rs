@@ -21,7 +21,7 @@ use tracing::{debug, warn};
 
 use crate::access::{Access, ConnectRequest, Gatekeeper, Refusal};
 use crate::broker::{Broker, NotAttached, ScopeState, Wish};
-use crate::decode::{self, ConnectError};
+use crate::decode::{self, ConnectError, Frame};
 use crate::encode::{self, ConnackProperties};
 use crate::events;
 use crate::flow::{Delivery, Flow};
@@ -182,8 +182,8 @@ async fn read_connect<S: AsyncRead + Unpin>(broker: &Broker, stream: &mut S) -> 
     let mut bytes = Vec::with_capacity(512);
     loop {
         let framed = decode::frame(&bytes, broker.context.limits.packet_bytes_max).map_err(|broken| broken.what)?;
-        if let Some((_, _, connect_bytes)) = framed {
-            return Ok(Received { bytes, connect_bytes });
+        if let Some(Frame { packet_bytes, .. }) = framed {
+            return Ok(Received { bytes, connect_bytes: packet_bytes });
         }
         // [MQTT-3.1.0-1]: refused before its body is waited for.
         if bytes.first().is_some_and(|first| *first != kind::CONNECT << 4) {
@@ -204,8 +204,7 @@ async fn accept<'a>(
     out: &mut Vec<u8>,
 ) -> Option<Connection<'a>> {
     let limits = &broker.context.limits;
-    let (first, body, connect_bytes) = decode::frame(&received.bytes, u32::MAX).ok().flatten()?;
-    debug_assert_eq!(connect_bytes, received.connect_bytes);
+    let Frame { first, body, .. } = decode::frame(&received.bytes, limits.packet_bytes_max).ok().flatten()?;
     if !matches!(decode::packet_kind(first), Ok(kind::CONNECT)) {
         log_malformed(broker, None, peer.address.ip(), "first packet is not a valid CONNECT");
         return None;
@@ -532,7 +531,7 @@ impl Connection<'_> {
         let mut consumed = 0;
         while self.may_read() {
             let framed = decode::frame(&bytes[consumed..], self.broker.context.limits.packet_bytes_max);
-            let Some((first, body, packet_bytes)) = framed.map_err(End::violation)? else { break };
+            let Some(Frame { first, body, packet_bytes }) = framed.map_err(End::violation)? else { break };
             self.on_packet(first, body)?;
             if self.obstacle.is_some() {
                 break;
@@ -633,6 +632,8 @@ impl Connection<'_> {
     fn send(&mut self, delivery: Delivery) {
         let message = &delivery.message;
         let expiry_s = match message.expires_at {
+            // What was sent once is sent again, however late. [MQTT-4.3.3-7]
+            Some(_) if delivery.dup => None,
             None => None,
             Some(at) => {
                 let left = at.since(self.broker.ports.clock.now());

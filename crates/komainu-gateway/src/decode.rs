@@ -12,8 +12,19 @@ use std::borrow::Cow;
 
 use crate::packet::{Qos, Reason, Version, Violation, kind, property, qos_from_bits};
 
-/// Finds the first packet in `bytes`: its first byte, its body and its length. None when more bytes are needed.
-pub(crate) fn frame(bytes: &[u8], packet_bytes_max: u32) -> Result<Option<(u8, &[u8], usize)>, Violation> {
+/// A packet in a stream of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Frame<'a> {
+    /// Packet type and flags.
+    pub(crate) first: u8,
+    /// What follows the fixed header.
+    pub(crate) body: &'a [u8],
+    /// The size of the whole packet.
+    pub(crate) packet_bytes: usize,
+}
+
+/// Finds the first packet in `bytes`. None when more bytes are needed.
+pub(crate) fn frame(bytes: &[u8], packet_bytes_max: u32) -> Result<Option<Frame<'_>>, Violation> {
     let Some((&first, rest)) = bytes.split_first() else { return Ok(None) };
     let mut length = 0usize;
     for at in 0..4 {
@@ -25,7 +36,7 @@ pub(crate) fn frame(bytes: &[u8], packet_bytes_max: u32) -> Result<Option<(u8, &
             if total > packet_bytes_max as usize {
                 return Err(Violation { reason: Reason::PacketTooLarge, what: "packet is too large" });
             }
-            return Ok(bytes.get(header..total).map(|body| (first, body, total)));
+            return Ok(bytes.get(header..total).map(|body| Frame { first, body, packet_bytes: total }));
         }
     }
     Err(Violation::malformed("remaining length has more than four bytes"))
@@ -666,3 +677,6 @@ impl<'a> Reader<'a> {
         if self.0.is_empty() { Ok(()) } else { Err(Violation::malformed("bytes after the end of the packet")) }
     }
 }
+
+#[cfg(test)]
+mod tests;

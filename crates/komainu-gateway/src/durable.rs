@@ -307,7 +307,7 @@ mod tests {
         let store = Arc::new(MemorySessionStore::default());
         let log = DurableLog::start(store.clone(), 8);
         let ticket =
-            log.submit(Op::Retain { scope: crate::fixtures::scope(), message: crate::fixtures::message("a", b"x") });
+            log.submit(Op::Retain { scope: crate::testing::scope(), message: crate::fixtures::message("a", b"x") });
         log.stop();
         assert!(log.is_durable(ticket));
         assert_eq!(store.load().unwrap().retained.len(), 1);

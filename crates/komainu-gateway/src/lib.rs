@@ -39,6 +39,8 @@ mod packet;
 mod packets;
 mod pending;
 mod policies;
+#[cfg(test)]
+mod protocol_tests;
 mod publish;
 mod replies;
 mod retained;

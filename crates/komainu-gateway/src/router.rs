@@ -34,10 +34,12 @@ pub(crate) enum Match<'a, T> {
     Shared(&'a Arc<Group<T>>),
 }
 
+type Levels<T> = HashMap<Box<str>, Node<T>, ahash::RandomState>;
+
 #[derive(Debug)]
 struct Node<T> {
     /// Levels by name. Boxed because most nodes are leaves.
-    levels: Option<Box<HashMap<Box<str>, Node<T>, ahash::RandomState>>>,
+    levels: Option<Box<Levels<T>>>,
     /// The level `+`.
     plus: Option<Box<Node<T>>>,
     /// Subscriptions whose filter ends here.
