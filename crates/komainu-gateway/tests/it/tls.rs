@@ -2,8 +2,8 @@
 
 use komainu_model::{CertificateStatus, Timestamp};
 use rcgen::{PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA256};
-use rustls::AlertDescription;
 use rustls::version::{TLS12, TLS13};
+use rustls::{AlertDescription, CipherSuite};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -34,6 +34,26 @@ async fn rsa_and_ec_keys_with_both_versions_of_tls() {
             client.disconnect().await;
         }
     }
+}
+
+#[tokio::test]
+async fn aes_128_unless_the_client_would_rather_have_chacha20() {
+    let world = World::start().await;
+    let device = Device::new("pump");
+    world.register(&device, &["pump"], &[ALL]);
+    let check = async |versions, first: Option<CipherSuite>, expected| {
+        let how = Client443 { device: Some(&device), versions, first_suite: first, ..Client443::default() };
+        let stream = world.handshake(world.mqtts(), how).await.unwrap();
+        let negotiated = stream.get_ref().1.negotiated_cipher_suite().unwrap().suite();
+        assert_eq!(negotiated, expected, "{first:?} first");
+    };
+    use CipherSuite::*;
+    check(V13, None, TLS13_AES_128_GCM_SHA256).await;
+    check(V13, Some(TLS13_AES_256_GCM_SHA384), TLS13_AES_128_GCM_SHA256).await;
+    check(V13, Some(TLS13_CHACHA20_POLY1305_SHA256), TLS13_CHACHA20_POLY1305_SHA256).await;
+    let chacha20 = TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256;
+    check(V12, Some(TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384), TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256).await;
+    check(V12, Some(chacha20), chacha20).await;
 }
 
 #[tokio::test]

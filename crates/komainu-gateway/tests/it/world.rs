@@ -19,7 +19,7 @@ use komainu_ports::{
 use rcgen::{CertificateParams, DnType, KeyPair, PKCS_ECDSA_P256_SHA256, SanType, SignatureAlgorithm};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{AlertDescription, ClientConfig, RootCertStore, SupportedProtocolVersion};
+use rustls::{AlertDescription, CipherSuite, ClientConfig, RootCertStore, SupportedProtocolVersion};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -80,11 +80,13 @@ pub(crate) struct Client443<'a> {
     pub(crate) alpn: &'a [&'a [u8]],
     pub(crate) versions: &'static [&'static SupportedProtocolVersion],
     pub(crate) server_name: &'static str,
+    /// The cipher suite that it would rather have than others.
+    pub(crate) first_suite: Option<CipherSuite>,
 }
 
 impl Default for Client443<'_> {
     fn default() -> Self {
-        Self { device: None, alpn: &[], versions: rustls::ALL_VERSIONS, server_name: "localhost" }
+        Self { device: None, alpn: &[], versions: rustls::ALL_VERSIONS, server_name: "localhost", first_suite: None }
     }
 }
 
@@ -198,9 +200,10 @@ impl World {
     /// Does a handshake. With TLS 1.3 a client takes it for finished before the server has seen its certificate, so a
     /// refusal shows at the first read.
     pub(crate) async fn handshake(&self, to: SocketAddr, how: Client443<'_>) -> io::Result<TlsStream<TcpStream>> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+        provider.cipher_suites.sort_by_key(|suite| how.first_suite != Some(suite.suite()));
         let signing_keys = provider.key_provider;
-        let builder = ClientConfig::builder_with_provider(provider)
+        let builder = ClientConfig::builder_with_provider(Arc::new(provider))
             .with_protocol_versions(how.versions)
             .unwrap()
             .with_root_certificates(self.roots.clone());
