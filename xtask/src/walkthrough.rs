@@ -164,7 +164,7 @@ impl Run<'_> {
     fn enrol(&self, notes: &mut Notes, server: &Server, thing: &str) -> anyhow::Result<()> {
         let folder = self.device_files();
         notes.show(format!("$ komainu enroll {thing} --out DDAgent"));
-        run_to_end(server.command(&["enroll", thing, "--out"]).arg(&folder))?;
+        run_to_end(server.command(&["enroll", thing]).arg("--out").arg(&folder))?;
         for name in [format!("{thing}.cert.pem"), format!("{thing}.private.key"), "root-CA.crt".to_owned()] {
             let path = folder.join(name);
             let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;

@@ -7,7 +7,6 @@ mod admin;
 mod bench;
 mod config;
 mod device_files;
-mod interim;
 mod late_broker;
 mod logs;
 mod operator;

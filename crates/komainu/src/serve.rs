@@ -15,6 +15,7 @@ use komainu_engines::{
 };
 use komainu_gateway::{EdgeLimits, Gateway, GatewayConfig, GatewayPorts, Limits};
 use komainu_model::{AccountId, EgressRules, Region, Scope};
+use komainu_pipeline::{Pipeline, PipelineConfig, PipelinePorts};
 use komainu_ports::{Clock, IdSource, RandomIds, Store, SystemClock};
 use komainu_respond::RespondRules;
 use tokio::net::TcpListener;
@@ -100,8 +101,20 @@ pub(crate) async fn serve(config: Config, data: &Path) -> anyhow::Result<()> {
 
     let courier = CourierSet::new(courier_config(&config, &public_url)?, authority.clone())
         .context("cannot prepare the delivery of messages")?;
-    let _ = (&store, &courier);
-    let pipeline = Arc::new(crate::interim::NoDetection);
+    let pipeline = Pipeline::start(
+        PipelineConfig::default(),
+        PipelinePorts {
+            store: store.clone(),
+            directory: control.clone(),
+            router: control.clone(),
+            outbox: control.outbox(),
+            broker: broker.clone(),
+            courier: Arc::new(courier),
+            clock: clock.clone(),
+        },
+    )
+    .await
+    .context("cannot start detection")?;
     let http = Server::new(api.clone());
     let sessions = SqliteSessionStore::open(&folder.file("sessions.db")).context("cannot open the session store")?;
     let certificate =
@@ -148,6 +161,7 @@ pub(crate) async fn serve(config: Config, data: &Path) -> anyhow::Result<()> {
     http.stop(API_GRACE).await;
     listening.abort();
     gateway.shutdown().await;
+    pipeline.shutdown().await;
     tracing::info!("stopped");
     Ok(())
 }
