@@ -142,7 +142,17 @@ def unsubscribing_by_the_link(server):
     equal(urllib.parse.parse_qs(urllib.parse.urlparse(body["UnsubscribeURL"]).query)["SubscriptionArn"], [arn])
     with urllib.request.urlopen(body["UnsubscribeURL"], timeout=LIMIT_S) as answer:
         equal(answer.status, 200)
-    equal(sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"], [])
+    # The endpoint's owner is told, with a link that takes it back; until then nothing more is sent.
+    headers, farewell = hook.next()
+    equal(headers["x-amz-sns-message-type"], "UnsubscribeConfirmation")
+    verify(farewell)
+    confirmed = [one["SubscriptionArn"] for one in sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]]
+    equal(arn in confirmed, False)
+    sns.publish(TopicArn=topic, Message="for nobody")
+    with urllib.request.urlopen(farewell["SubscribeURL"], timeout=LIMIT_S) as answer:
+        equal(answer.status, 200)
+    sns.publish(TopicArn=topic, Message="back again")
+    equal(hook.next()[1]["Message"], "back again")
 
 
 @check
