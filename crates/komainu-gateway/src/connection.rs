@@ -150,19 +150,21 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin,
 {
     let deadline = Instant::now() + Duration::from_millis(broker.context.limits.connect_timeout_ms);
-    let received = match timeout_at(deadline, read_connect(broker, stream)).await {
+    // The beginning and the end are boxed: a task keeps the memory of its largest part for as long as it lasts, and most
+    // connections are idle most of the time.
+    let received = match timeout_at(deadline, Box::pin(read_connect(broker, stream))).await {
         Ok(Ok(received)) => received,
         Ok(Err(what)) => return debug!(peer = %peer.address, what, "connection ended before CONNECT"),
         Err(_) => return debug!(peer = %peer.address, "no CONNECT in time"),
     };
     let mut out = Vec::new();
-    let connection = accept(broker, peer, gatekeeper, &received, &mut out).await;
+    let connection = Box::pin(accept(broker, peer, gatekeeper, &received, &mut out)).await;
     drop(received);
     match connection {
         Some(mut connection) => {
             connection.out = out;
             let end = connection.run(stream).await;
-            connection.close(stream, end).await;
+            Box::pin(connection.close(stream, end)).await;
         }
         None => {
             // The refusal, if there is one; nobody waits for it to arrive.
