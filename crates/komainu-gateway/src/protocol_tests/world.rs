@@ -50,6 +50,7 @@ impl World {
             reports: reports.clone(),
             clock: clock.clone(),
             ids: Arc::new(SeededIds::new(0)),
+            budgets: Arc::default(),
         };
         let broker = Broker::new(limits, ports).await.unwrap();
         Self { broker, store, clock, gatekeeper: Arc::default(), reports }
