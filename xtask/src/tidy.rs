@@ -45,12 +45,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "komainu-respond",
         ],
     ),
-    ("komainu-testkit", &["komainu-model", "komainu-ports"]),
     ("xtask", &[]),
 ];
-
-/// What only tests may depend on besides: a crate's tests may drive it through the test kit, and an engine's port.
-const ALLOWED_IN_TESTS: &[&str] = &["komainu-testkit"];
 
 /// Words that say that something is unfinished. Written in two halves, so that this file may contain them.
 const UNFINISHED: &[&str] =
@@ -155,8 +151,7 @@ fn check_manifest(member: &Member, problems: &mut Vec<String>) {
                 ));
             }
             let is_ours = dependency == "komainu" || dependency.starts_with("komainu-");
-            let is_allowed = allowed.unwrap_or_default().contains(&dependency.as_str())
-                || (kind == "dev-dependencies" && ALLOWED_IN_TESTS.contains(&dependency.as_str()));
+            let is_allowed = allowed.unwrap_or_default().contains(&dependency.as_str());
             if is_ours && !is_allowed {
                 problems.push(format!(
                     "{name} may not depend on {dependency} ({kind}): see ARCHITECTURE.md, Allowed dependencies"
@@ -332,10 +327,6 @@ mod tests {
         let model = "[package]\nname = \"komainu-model\"\n[lints]\nworkspace = true\n";
         assert_eq!(check(model), Vec::<String>::new());
         assert_eq!(check(&format!("{model}[dependencies]\nserde.workspace = true\n")), Vec::<String>::new());
-        assert_eq!(
-            check(&format!("{model}[dev-dependencies]\nkomainu-testkit.workspace = true\n")),
-            Vec::<String>::new()
-        );
         assert_eq!(check(&format!("{model}[dependencies]\nkomainu-detect.workspace = true\n")).len(), 1);
         assert_eq!(check(&format!("{model}[dependencies]\nserde = \"1\"\n")).len(), 1);
         assert_eq!(

@@ -1,5 +1,5 @@
 //! The gateway from outside: real sockets on loopback, real TLS, a fleet that is made up.
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::unwrap_used, reason = "tests: what fails here should fail loudly, and nobody calls it")]
 
 mod mqtt;
 mod world;
