@@ -588,10 +588,9 @@ impl Connection<'_> {
 
     /// Puts acknowledgements into the output whose time has come.
     fn settle_replies(&mut self) -> Result<(), End> {
-        let before = self.out.len();
         let (log, link) = (&self.broker.context.log, &self.link);
         self.receiving = self.receiving.saturating_sub(self.replies.settle(log, link, self.version, &mut self.out)?);
-        if self.packet_bytes_max < self.out.len() - before && self.replies.longest() > self.packet_bytes_max {
+        if self.replies.longest() > self.packet_bytes_max {
             // [MQTT-3.1.2-24]: an acknowledgement that the client cannot take cannot be sent.
             return Err(End::silent(DisconnectReason::ClientError));
         }
@@ -776,7 +775,9 @@ impl Connection<'_> {
         if self.version == Version::V5
             && let Some((reason, what)) = end.farewell
         {
-            encode::disconnect(&mut self.out, reason, what.filter(|_| self.request_problem_information));
+            // The rest of the packet is 7 bytes: reason strings are short. [MQTT-3.14.2-3]
+            let fits = |what: &&str| self.request_problem_information && what.len() + 7 <= self.packet_bytes_max;
+            encode::disconnect(&mut self.out, reason, what.filter(fits));
         }
         if end.farewell.is_some() {
             let _ = timeout(FAREWELL, write_all(stream, &self.out[self.written..])).await;

@@ -367,6 +367,29 @@ async fn a_reason_string_is_left_out_when_it_is_not_wanted() {
 }
 
 #[tokio::test]
+async fn a_farewell_fits_the_client() {
+    let world = World::new().await;
+    let farewell = async |bytes_max: u8| {
+        let mut client = world.v5_with(&Connect::v5("c").property(&[0x27, 0, 0, 0, bytes_max])).await;
+        client.send(&publish(5, 6, "a", 1, "")).await;
+        client.packet().await
+    };
+    let whole = farewell(255).await;
+    assert!(whole.ends_with(b"QoS 3"), "{whole:02x?}");
+    assert_eq!(farewell(whole.len() as u8).await, whole);
+    assert_eq!(farewell(whole.len() as u8 - 1).await, [0xe0, 1, 0x81]);
+}
+
+#[tokio::test]
+async fn a_suback_that_the_client_cannot_take_ends_the_connection() {
+    let world = World::new().await;
+    let mut client = world.v5_with(&Connect::v5("c").property(&[0x27, 0, 0, 0, 6])).await;
+    client.call(&subscribe(5, 1, &[("a", 0)]), &[0x90, 4, 0, 1, 0, 0]).await;
+    client.send(&subscribe(5, 1, &[("a", 0), ("b", 0)])).await;
+    client.expect_closed().await;
+}
+
+#[tokio::test]
 async fn shutting_down_says_so() {
     let world = World::new().await;
     let mut v5 = world.v5("five").await;
