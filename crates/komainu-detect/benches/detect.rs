@@ -192,6 +192,9 @@ fn readings(bencher: divan::Bencher<'_, '_>, devices: usize) {
     detector.restored(&fleet, Timestamp::from_unix_millis(start_ms), &mut sink);
     let (mut place, mut count) = (0, 0i64);
     let meter = Meter { messages_sent: 1, message_bytes: Some((100, 900)), ..Meter::default() };
+    for reporter in &reporters {
+        detector.meter(&fleet, &scope, reporter, &meter, Timestamp::from_unix_millis(start_ms), &mut sink);
+    }
     bencher.counter(ItemsCount::new(1u32)).bench_local(|| {
         count += 1;
         let now_ms = start_ms + count * 1_000 / devices as i64;

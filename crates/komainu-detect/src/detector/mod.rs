@@ -57,6 +57,7 @@ pub struct Detector {
     limits: DetectorLimits,
     scopes: Vec<KnownScope>,
     scope_places: HashMap<Scope, u32, RandomState>,
+    latest_scope: u32,
     devices: Vec<Option<Device>>,
     free: Vec<u32>,
     /// By registration and the addresses of the profiles, which the program keeps alive.
@@ -93,6 +94,7 @@ impl Detector {
             limits,
             scopes: Vec::new(),
             scope_places: HashMap::default(),
+            latest_scope: 0,
             devices: Vec::new(),
             free: Vec::new(),
             programs: HashMap::default(),
@@ -259,6 +261,15 @@ impl Detector {
     }
 
     fn scope_place(&mut self, scope: &Scope) -> u32 {
+        // Most installations have one scope, and what is told comes in runs of one.
+        if self.scopes.get(self.latest_scope as usize).is_some_and(|known| known.scope == *scope) {
+            return self.latest_scope;
+        }
+        self.latest_scope = self.find_scope(scope);
+        self.latest_scope
+    }
+
+    fn find_scope(&mut self, scope: &Scope) -> u32 {
         if let Some(place) = self.scope_places.get(scope) {
             return *place;
         }
