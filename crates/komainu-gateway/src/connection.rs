@@ -4,33 +4,34 @@
 //! was written down meanwhile (acknowledgements that waited), and puts all output into one write, which is one TLS
 //! record. Buffers belong to the thread, not to the connection: an idle connection has none.
 
+mod accept;
+mod deliver;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::future::poll_fn;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use komainu_model::{ClientId, DisconnectReason, ReporterName};
-use komainu_ports::{PeerInfo, StoredWill};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use komainu_model::DisconnectReason;
+use komainu_ports::PeerInfo;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until, timeout, timeout_at};
-use tracing::{debug, warn};
+use tracing::debug;
 
-use crate::access::{Access, ConnectRequest, Gatekeeper, Refusal};
-use crate::broker::{Broker, NotAttached, ScopeState, Wish};
-use crate::decode::{self, ConnectError, Frame};
-use crate::encode::{self, ConnackProperties};
-use crate::events;
-use crate::flow::{Delivery, Flow};
+use crate::access::{Access, Gatekeeper};
+use crate::broker::{Broker, ScopeState};
+use crate::decode::{self, Frame};
+use crate::encode;
+use crate::flow::Flow;
 use crate::lifecycle::Subject;
 use crate::link::{Link, Signal};
-use crate::packet::{Reason, Version, Violation, kind};
+use crate::packet::{Reason, Version, Violation};
 use crate::publish::{Obstacle, Routes, WRITER_POLL_INTERVAL};
 use crate::replies::Replies;
-use crate::session::{Online, Session, Will};
+use crate::session::Session;
 
 /// Bytes that are read at once, into a buffer that all connections of a thread share.
 const READ_BYTES: usize = 64 * 1024;
@@ -152,13 +153,13 @@ where
     let deadline = Instant::now() + Duration::from_millis(broker.context.limits.connect_timeout_ms);
     // The beginning and the end are boxed: a task keeps the memory of its largest part for as long as it lasts, and most
     // connections are idle most of the time.
-    let received = match timeout_at(deadline, Box::pin(read_connect(broker, stream))).await {
+    let received = match timeout_at(deadline, Box::pin(accept::read_connect(broker, stream))).await {
         Ok(Ok(received)) => received,
         Ok(Err(what)) => return debug!(peer = %peer.address, what, "connection ended before CONNECT"),
         Err(_) => return debug!(peer = %peer.address, "no CONNECT in time"),
     };
     let mut out = Vec::new();
-    let connection = Box::pin(accept(broker, peer, gatekeeper, &received, &mut out)).await;
+    let connection = Box::pin(accept::accept(broker, peer, gatekeeper, &received, &mut out)).await;
     drop(received);
     match connection {
         Some(mut connection) => {
@@ -172,255 +173,6 @@ where
         }
     }
     let _ = timeout(FAREWELL, stream.shutdown()).await;
-}
-
-/// A CONNECT packet, and what came after it in the same read.
-struct Received {
-    bytes: Vec<u8>,
-    connect_bytes: usize,
-}
-
-async fn read_connect<S: AsyncRead + Unpin>(broker: &Broker, stream: &mut S) -> Result<Received, &'static str> {
-    let mut bytes = Vec::with_capacity(512);
-    loop {
-        let framed = decode::frame(&bytes, broker.context.limits.packet_bytes_max).map_err(|broken| broken.what)?;
-        if let Some(Frame { packet_bytes, .. }) = framed {
-            return Ok(Received { bytes, connect_bytes: packet_bytes });
-        }
-        // [MQTT-3.1.0-1]: refused before its body is waited for.
-        if bytes.first().is_some_and(|first| *first != kind::CONNECT << 4) {
-            return Err("first packet is not CONNECT");
-        }
-        if stream.read_buf(&mut bytes).await.map_err(|_| "connection lost")? == 0 {
-            return Err("connection lost");
-        }
-    }
-}
-
-/// Judges a CONNECT packet. What is to be answered is in `out`.
-async fn accept<'a>(
-    broker: &'a Arc<Broker>,
-    peer: &PeerInfo,
-    gatekeeper: &dyn Gatekeeper,
-    received: &Received,
-    out: &mut Vec<u8>,
-) -> Option<Connection<'a>> {
-    let limits = &broker.context.limits;
-    let Frame { first, body, .. } = decode::frame(&received.bytes, limits.packet_bytes_max).ok().flatten()?;
-    if !matches!(decode::packet_kind(first), Ok(kind::CONNECT)) {
-        log_malformed(broker, None, peer.address.ip(), "first packet is not a valid CONNECT");
-        return None;
-    }
-    let connect = match decode::connect(body) {
-        Ok(connect) => connect,
-        Err(ConnectError::UnsupportedVersion { level }) => {
-            debug!(peer = %peer.address, level, "protocol version is not supported");
-            // [MQTT-3.1.2-2]: older clients understand 3.1.1's refusal, newer ones MQTT 5's.
-            match level {
-                0..=4 => encode::connack_v3(out, false, 1),
-                _ => encode::connack_v5_refused(out, Reason::UnsupportedVersion),
-            }
-            return None;
-        }
-        Err(ConnectError::Broken(version, violation)) => {
-            log_malformed(broker, None, peer.address.ip(), violation.what);
-            if version == Some(Version::V5) {
-                encode::connack_v5_refused(out, violation.reason);
-            }
-            return None;
-        }
-    };
-    let version = connect.version;
-    let refuse = |out: &mut Vec<u8>, return_code, reason| match version {
-        Version::V3 => encode::connack_v3(out, false, return_code),
-        Version::V5 => encode::connack_v5_refused(out, reason),
-    };
-    if connect.authentication_method.is_some() {
-        refuse(out, 5, Reason::BadAuthenticationMethod);
-        return None;
-    }
-    // [MQTT-3.1.3-8]: 3.1.1 lets the server choose the id only for a session that ends with the connection.
-    let is_assigned = connect.client_id.is_empty();
-    let assigned = if is_assigned { broker.ports.ids.uuid() } else { String::new() };
-    let id = if is_assigned { &*assigned } else { connect.client_id };
-    let client = match ClientId::parse(id) {
-        Ok(client) if !(is_assigned && version == Version::V3 && !connect.clean_start) => client,
-        _ => {
-            refuse(out, 2, Reason::ClientIdInvalid);
-            return None;
-        }
-    };
-    let will = match connect.will.as_ref().map(|will| stored_will(broker, will)).transpose() {
-        Ok(will) => will,
-        Err(reason) => {
-            // 3.1.1 has no return code for a will; the connection is closed.
-            if version == Version::V5 {
-                encode::connack_v5_refused(out, reason);
-            }
-            return None;
-        }
-    };
-    let request = ConnectRequest {
-        client_id: &client,
-        user_name: connect.user_name,
-        will: connect.will.as_ref().map(|will| (will.topic, will.retain)),
-    };
-    let access = match gatekeeper.admit(peer, &request) {
-        Ok(access) => access,
-        Err(Refusal::NotAuthenticated { reason }) => {
-            debug!(peer = %peer.address, %client, reason, "connection refused");
-            refuse(out, 5, Reason::BadCredentials);
-            return None;
-        }
-        Err(Refusal::NotAuthorized { action }) => {
-            debug!(peer = %peer.address, %client, action, "connection refused");
-            refuse(out, 5, Reason::NotAuthorized);
-            return None;
-        }
-    };
-    let asked_expiry_s = match version {
-        Version::V3 if connect.clean_start => 0,
-        Version::V3 => limits.session_expiry_s_default,
-        Version::V5 => connect.session_expiry_s.unwrap_or(0),
-    };
-    let expiry_s = asked_expiry_s.min(limits.session_expiry_s_max);
-    let scope = broker.scope(access.scope());
-    let link = Link::new();
-    let online = Online { link: link.clone(), access: access.clone() };
-    let will = will.map(|stored| Will { stored, access: Some(access.clone()) });
-    let wish = Wish { client: client.clone(), clean_start: connect.clean_start, expiry_s, will };
-    let attached = match broker.attach(&scope, &wish, &online).await {
-        Ok(attached) => attached,
-        Err(NotAttached::TooManySessions) => {
-            if let Some(suppressed) = broker.context.budgets.limit_reached.take_now() {
-                warn!(
-                    event = events::LIMIT_REACHED,
-                    limit = "sessions_max",
-                    %client,
-                    suppressed,
-                    "no room for another persistent session"
-                );
-            }
-            refuse(out, 3, Reason::QuotaExceeded);
-            access.count_disconnect(DisconnectReason::ServerError);
-            return None;
-        }
-        Err(NotAttached::Displaced) => {
-            refuse(out, 3, Reason::SessionTakenOver);
-            access.count_disconnect(DisconnectReason::DuplicateClientId);
-            return None;
-        }
-    };
-    // A right that was withdrawn between the gatekeeper's answer and here was not looked for in this connection.
-    if let Some(reason) = access.revoked() {
-        link.end(reason);
-    }
-    let subject = Subject {
-        client: client.clone(),
-        session_identifier: broker.ports.ids.uuid(),
-        principal: access.principal_id().to_owned(),
-        address: peer.address.ip(),
-        version: attached.connections - 1,
-    };
-    let keep_alive_s = match (limits.keep_alive_s_max, connect.keep_alive_s) {
-        (0, asked) => asked,
-        (longest, 0) if version == Version::V5 => longest,
-        (longest, asked) if version == Version::V5 => asked.min(longest),
-        (_, asked) => asked,
-    };
-    match version {
-        Version::V3 => encode::connack_v3(out, attached.session_present, 0),
-        Version::V5 => encode::connack_v5(
-            out,
-            attached.session_present,
-            &ConnackProperties {
-                session_expiry_s: (expiry_s != asked_expiry_s).then_some(expiry_s),
-                receive_max: limits.receive_max,
-                packet_bytes_max: limits.packet_bytes_max,
-                topic_alias_max: limits.topic_alias_max,
-                assigned_client_id: is_assigned.then_some(client.as_str()),
-                server_keep_alive_s: (keep_alive_s != connect.keep_alive_s).then_some(keep_alive_s),
-            },
-        ),
-    }
-    let mut connection = Connection {
-        broker,
-        scope,
-        session: attached.session,
-        access,
-        link,
-        subject,
-        version,
-        expiry_s,
-        flow: attached.flow,
-        replies: Replies::default(),
-        receiving: 0,
-        aliases_in: Vec::new(),
-        aliases_out: HashMap::default(),
-        aliases_out_max: connect.topic_alias_max.min(limits.topic_alias_outbound_max),
-        window: usize::from(connect.receive_max.min(limits.inflight_max)),
-        packet_bytes_max: connect.packet_bytes_max as usize,
-        request_problem_information: connect.request_problem_information,
-        routes: None,
-        obstacle: None,
-        reports_pending: Arc::default(),
-        unread: received.bytes[received.connect_bytes..].to_vec(),
-        out: Vec::new(),
-        written: 0,
-        is_flushed: true,
-        may_deliver: true,
-        heard_at: Instant::now(),
-        // One and a half keep-alive intervals. [MQTT-3.1.2-24], MQTT 5 [MQTT-3.1.2-22]
-        silence_max: (keep_alive_s > 0).then(|| Duration::from_millis(u64::from(keep_alive_s) * 1_500)),
-        unwritable_since: None,
-    };
-    // [MQTT-4.4.0-1]: what was sent before is in the queue again; releases are sent at once.
-    for packet_id in connection.flow.releases() {
-        encode::ack(out, version, kind::PUBREL, packet_id, Reason::Success);
-    }
-    connection.unread.shrink_to_fit();
-    debug!(client = %connection.subject.client, session_present = attached.session_present, "connected");
-    broker.tell_connected(&connection.scope, &connection.subject);
-    Some(connection)
-}
-
-/// Says that a client broke the protocol. Before its CONNECT is read it has no name.
-fn log_malformed(broker: &Broker, who: Option<(&ClientId, &ReporterName)>, address: IpAddr, reason: &str) {
-    if let Some(suppressed) = broker.context.budgets.malformed_packet.take_now() {
-        warn!(
-            event = events::MALFORMED_PACKET,
-            client = who.map(|(client, _)| tracing::field::display(client)),
-            reporter = who.map(|(_, reporter)| tracing::field::display(reporter)),
-            %address,
-            reason,
-            suppressed,
-            "client broke the protocol"
-        );
-    }
-}
-
-fn stored_will(broker: &Broker, will: &decode::Will<'_>) -> Result<StoredWill, Reason> {
-    let limits = &broker.context.limits;
-    let is_ordinary = crate::topic::purpose(will.topic) == crate::topic::Purpose::Ordinary;
-    if !is_ordinary || crate::topic::check_name(will.topic, limits).is_err() {
-        return Err(Reason::TopicNameInvalid);
-    }
-    if will.payload.len() > limits.payload_bytes_max as usize {
-        return Err(Reason::PacketTooLarge);
-    }
-    Ok(StoredWill {
-        delay_s: will.delay_s,
-        qos: will.qos,
-        retain: will.retain,
-        message: Arc::new(komainu_ports::StoredMessage {
-            topic: will.topic.into(),
-            payload: bytes::Bytes::copy_from_slice(will.payload),
-            qos: will.qos,
-            properties: bytes::Bytes::copy_from_slice(&will.forwarded),
-            expires_at: None,
-        }),
-        expiry_s: will.expiry_s,
-    })
 }
 
 impl Connection<'_> {
@@ -597,100 +349,6 @@ impl Connection<'_> {
         Ok(())
     }
 
-    /// Sends messages from the session's queue, as long as there is room in the output and in the client's window.
-    fn deliver(&mut self) {
-        if !self.may_deliver {
-            return;
-        }
-        let mut batch = Vec::new();
-        let mut last_durable = None;
-        while self.out.len() - self.written < WRITE_BYTES {
-            let window = self.flow.room(self.window);
-            let flow = &self.flow;
-            let may_send = |sequence| flow.in_span(sequence);
-            self.session.pop(&self.broker.context.limits, BATCH_MESSAGES, window, may_send, &mut batch);
-            if batch.is_empty() {
-                self.may_deliver = false;
-                break;
-            }
-            if self.out.capacity() == 0 {
-                self.out = SPARE_BUFFERS.with_borrow_mut(Vec::pop).unwrap_or_default();
-            }
-            for delivery in batch.drain(..) {
-                if delivery.durable {
-                    last_durable = Some(delivery.sequence);
-                }
-                self.send(delivery);
-            }
-        }
-        if let Some(sequence) = last_durable {
-            let session = self.session.number;
-            let operation = komainu_ports::SessionOperation::SentThrough { session, sequence };
-            self.broker.context.log.submit(operation);
-        }
-    }
-
-    fn send(&mut self, delivery: Delivery) {
-        let message = &delivery.message;
-        let expiry_s = match message.expires_at {
-            // What was sent once is sent again, however late. [MQTT-4.3.3-7]
-            Some(_) if delivery.dup => None,
-            None => None,
-            Some(at) => {
-                let left = at.since(self.broker.ports.clock.now());
-                if left.is_zero() {
-                    return self.give_up(&delivery);
-                }
-                // Rounded up: a message that is still delivered has time left. [MQTT-3.3.2-6]
-                Some(u32::try_from(left.as_millis().div_ceil(1000)).unwrap_or(u32::MAX))
-            }
-        };
-        if !self.access.may_receive(&message.topic) {
-            self.access.count_denied(crate::access::DeniedAction::Receive, &message.topic);
-            return self.give_up(&delivery);
-        }
-        let mut publish = encode::Publish {
-            dup: delivery.dup,
-            qos: delivery.qos,
-            retain: delivery.retain,
-            topic: &message.topic,
-            packet_id: if delivery.sequence == 0 { 0 } else { crate::flow::packet_id(delivery.sequence) },
-            topic_alias: None,
-            expiry_s,
-            identifiers: delivery.identifiers.as_slice(),
-            forwarded: &message.properties,
-            payload: &message.payload,
-        };
-        // [MQTT-3.1.2-25]: what the client cannot take counts as delivered.
-        if self.version == Version::V5 && publish.packet_bytes(self.version) > self.packet_bytes_max {
-            return self.give_up(&delivery);
-        }
-        if self.aliases_out_max > 0 {
-            match self.aliases_out.get(&message.topic) {
-                Some(alias) => (publish.topic, publish.topic_alias) = ("", Some(*alias)),
-                None if self.aliases_out.len() < usize::from(self.aliases_out_max) => {
-                    let alias = self.aliases_out.len() as u16 + 1;
-                    publish.topic_alias = Some(alias);
-                    if publish.packet_bytes(self.version) > self.packet_bytes_max {
-                        publish.topic_alias = None;
-                    } else {
-                        self.aliases_out.insert(message.topic.clone(), alias);
-                    }
-                }
-                None => {}
-            }
-        }
-        publish.append(&mut self.out, self.version);
-        self.access.count_received(message.payload.len());
-        if delivery.sequence != 0 {
-            self.flow.sent(delivery);
-        }
-    }
-
-    fn give_up(&self, delivery: &Delivery) {
-        self.broker.complete(&self.session, delivery);
-    }
-
     /// When to look at the connection again although nothing happened.
     fn deadline(&self) -> Instant {
         let limits = &self.broker.context.limits;
@@ -768,7 +426,7 @@ impl Connection<'_> {
         match end.farewell {
             Some((_, what)) if end.reason == DisconnectReason::ClientError => {
                 let who = (&self.subject.client, self.access.reporter());
-                log_malformed(self.broker, Some(who), self.subject.address, what.unwrap_or("protocol error"));
+                accept::log_malformed(self.broker, Some(who), self.subject.address, what.unwrap_or("protocol error"));
             }
             _ => debug!(client = %self.subject.client, reason = end.reason.as_str(), "disconnected"),
         }

@@ -188,15 +188,16 @@ impl Broker {
     /// Gives messages of a shared subscription that `session` cannot deliver to other members; returns those that
     /// nobody else took.
     pub(crate) fn hand_over(&self, scope: &ScopeState, session: &Session, deliveries: Vec<Delivery>) -> Vec<Delivery> {
+        let is_over = session.lock().ended;
         let mut kept = Vec::new();
         for delivery in deliveries {
             let group = delivery.shared.as_deref().and_then(|shared| {
                 let (name, filter) = shared.strip_prefix("$share/")?.split_once('/')?;
                 scope.router.read().group(name, filter).cloned()
             });
-            // Without a connected member it stays where it is: the client may be back first.
+            // Without a connected member it stays where it is, as long as the client may be back.
             let group = group.filter(|group| {
-                group.members.iter().any(|(number, m)| *number != session.number.0 && m.session.is_online())
+                is_over || group.members.iter().any(|(number, m)| *number != session.number.0 && m.session.is_online())
             });
             let pushed =
                 group.map(|group| self.push_to_group(&group, &delivery.message, delivery.retain, Some(session)));

@@ -240,6 +240,7 @@ async fn a_shared_subscription_prefers_members_that_are_connected() {
     for id in 1..=3 {
         world.publish("a", "x", Qos::AtLeastOnce).await;
         here.expect(&publish(5, 2, "a", id, "x")).await;
+        here.send(&ack(0x40, id)).await;
     }
     here.disconnect().await;
     // Nobody is connected: it waits for the one that will be back.
@@ -263,6 +264,21 @@ async fn what_a_lost_member_has_not_acknowledged_goes_to_another() {
     two.expect(&publish(5, 2, "a", 1, "at least once")).await;
     // What was sent with QoS 2 ends with its session.
     two.expect_nothing().await;
+}
+
+#[tokio::test]
+async fn what_a_member_leaves_behind_waits_for_another_that_will_be_back() {
+    let world = World::new().await;
+    let away = Connect::v5("away").resume().expiry(600);
+    let mut client = world.v5_with(&away).await;
+    client.subscribe("$share/g/a", 1).await;
+    client.lose().await;
+    let mut here = world.v5("here").await;
+    here.subscribe("$share/g/a", 1).await;
+    world.publish("a", "x", Qos::AtLeastOnce).await;
+    here.expect(&publish(5, 2, "a", 1, "x")).await;
+    here.lose().await;
+    world.v5_with(&away).await.expect(&publish(5, 2, "a", 1, "x")).await;
 }
 
 #[tokio::test]
