@@ -245,7 +245,7 @@ impl Running {
              aws iot list-things\n\
              aws iot list-active-violations --thing-name {THING}\n\
              aws iot describe-security-profile --security-profile-name {PROFILE}\n\
-             aws iot-data publish --topic hello/world --payload '{{\"hello\":\"world\"}}' --cli-binary-format raw-in-base64-out\n\
+             aws iot-data publish --topic hello/world --payload '{{\"hello\":\"world\"}}'\n\
              \n# the rogue program again; Ctrl-C stops it\n\
              cd {} && {}{} {} {}\n",
             aws.display(),
