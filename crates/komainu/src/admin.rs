@@ -4,9 +4,11 @@
 //! JSON line. When no server runs, the same request is carried out on the folder itself.
 
 use std::fmt;
+use std::fs::File;
 use std::io::ErrorKind;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -113,7 +115,7 @@ fn calendar_time(unix_s: i64) -> String {
 /// Asks the server that runs on `data`, or carries the request out on the folder when none runs.
 pub(crate) async fn ask(config: &Config, data: &Path, request: AdminRequest) -> anyhow::Result<AdminReply> {
     let socket = data.join(SOCKET_NAME);
-    let reply = match UnixStream::connect(&socket).await {
+    let reply = match connect(data).await {
         Ok(stream) => tokio::time::timeout(REPLY_TIME_MAX, exchange(stream, &request))
             .await
             .map_err(|_| anyhow!("the server on {} did not answer within {REPLY_TIME_MAX:?}", data.display()))?
@@ -132,6 +134,17 @@ pub(crate) async fn ask(config: &Config, data: &Path, request: AdminRequest) -> 
         AdminReply::Refused { reason } => bail!(reason),
         reply => Ok(reply),
     }
+}
+
+async fn connect(data: &Path) -> std::io::Result<UnixStream> {
+    let folder = File::open(data)?;
+    UnixStream::connect(short_path(&folder)).await
+}
+
+/// The socket's path by way of the open folder: the address of a Unix socket has room for 107 bytes, and data folders
+/// may be deeper than that.
+fn short_path(folder: &File) -> PathBuf {
+    format!("/proc/self/fd/{}/{SOCKET_NAME}", folder.as_raw_fd()).into()
 }
 
 async fn exchange(stream: UnixStream, request: &AdminRequest) -> anyhow::Result<AdminReply> {
@@ -153,7 +166,9 @@ pub(crate) fn listen(data: &Path) -> anyhow::Result<UnixListener> {
         }
         _ => {}
     }
-    let listener = UnixListener::bind(&socket).with_context(|| format!("cannot listen on {}", socket.display()))?;
+    let folder = File::open(data).with_context(|| format!("cannot open {}", data.display()))?;
+    let listener =
+        UnixListener::bind(short_path(&folder)).with_context(|| format!("cannot listen on {}", socket.display()))?;
     std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o600))
         .with_context(|| format!("cannot close {} to other users", socket.display()))?;
     Ok(listener)
@@ -196,4 +211,44 @@ async fn answer(stream: UnixStream, operator: Arc<Operator>) -> anyhow::Result<(
     line.push(b'\n');
     writer.write_all(&line).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn operator(data: &Path) -> Arc<Operator> {
+        Operator::open(&Config::default(), data).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_running_server_is_asked_through_its_socket_however_deep_the_folder_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("d".repeat(100)).join("e".repeat(100));
+        let operator = operator(&data);
+        let server = tokio::spawn(run(listen(&data).unwrap(), operator));
+
+        let given = Some(("OPERATOR12345678".to_owned(), "a secret of mine".replace(' ', "-")));
+        let created = ask(&Config::default(), &data, AdminRequest::CreateAccessKey { given: given.clone() }).await;
+        let (id, secret) = given.clone().unwrap();
+        assert_eq!(created.unwrap(), AdminReply::AccessKeyCreated { id, secret });
+        let again = ask(&Config::default(), &data, AdminRequest::CreateAccessKey { given }).await.unwrap_err();
+        assert!(again.to_string().contains("already exists"), "{again}");
+        let mode = std::fs::metadata(data.join(SOCKET_NAME)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        server.abort();
+    }
+
+    #[tokio::test]
+    async fn without_a_server_the_folder_itself_is_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        let reply = ask(&Config::default(), &data, AdminRequest::Enroll { name: "camera-1".into() }).await.unwrap();
+        let AdminReply::Enrolled(device) = reply else { panic!("{reply}") };
+        assert!(device.certificate_pem.starts_with("-----BEGIN CERTIFICATE-----"), "{}", device.certificate_pem);
+        let reply = ask(&Config::default(), &data, AdminRequest::RevokeAccessKey { id: "NOBODYS-KEY".into() }).await;
+        assert!(reply.unwrap_err().to_string().contains("access key id"));
+        let reply = ask(&Config::default(), &data, AdminRequest::Enroll { name: "camera 1".into() }).await;
+        assert!(reply.unwrap_err().to_string().contains("thing name contains ' '"));
+    }
 }
