@@ -19,16 +19,18 @@ use komainu_model::DisconnectReason;
 use komainu_ports::PeerInfo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until, timeout, timeout_at};
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::access::{Access, Gatekeeper};
 use crate::broker::{Broker, ScopeState};
 use crate::decode::{self, Frame};
 use crate::encode;
+use crate::events;
 use crate::flow::Flow;
 use crate::lifecycle::Subject;
 use crate::link::{Link, Signal};
-use crate::packet::{Reason, Version, Violation};
+use crate::pace::Pace;
+use crate::packet::{Reason, Version, Violation, kind};
 use crate::publish::{Obstacle, Routes, WRITER_POLL_INTERVAL};
 use crate::replies::Replies;
 use crate::session::Session;
@@ -131,6 +133,12 @@ pub(crate) struct Connection<'a> {
     pub(crate) routes: Option<Arc<Routes>>,
     /// Why nothing is read from the client, since when.
     pub(crate) obstacle: Option<(Obstacle, Instant)>,
+    /// How fast the client may publish.
+    pace: Pace,
+    /// Nothing is read from the client before: it published faster than it may.
+    paused_until: Option<Instant>,
+    /// That it did was logged.
+    was_paused: bool,
     /// Reports of QoS 0 that are with the sink.
     pub(crate) reports_pending: Arc<std::sync::atomic::AtomicUsize>,
     /// Received and not understood yet: part of a packet, or packets behind an obstacle.
@@ -245,7 +253,8 @@ impl Connection<'_> {
 
     /// Whether more of the client's packets may be looked at.
     fn may_read(&self) -> bool {
-        self.out.len() - self.written < UNWRITTEN_BYTES_MAX
+        self.paused_until.is_none()
+            && self.out.len() - self.written < UNWRITTEN_BYTES_MAX
             && (self.version == Version::V5 || self.replies.len() < usize::from(self.broker.context.limits.receive_max))
     }
 
@@ -282,7 +291,7 @@ impl Connection<'_> {
 
     /// Handles the packets in `bytes` until there is no whole one or an obstacle; says how many bytes that were.
     fn on_bytes(&mut self, bytes: &[u8]) -> Result<usize, End> {
-        let mut consumed = 0;
+        let (mut consumed, mut published) = (0, 0);
         while self.may_read() {
             let framed = decode::frame(&bytes[consumed..], self.broker.context.limits.packet_bytes_max);
             let Some(Frame { first, body, packet_bytes }) = framed.map_err(End::violation)? else { break };
@@ -291,11 +300,30 @@ impl Connection<'_> {
                 break;
             }
             consumed += packet_bytes;
+            published += u32::from(first >> 4 == kind::PUBLISH);
         }
         if consumed > 0 {
             self.heard_at = Instant::now();
+            self.paused_until = self.pace.spend(published, self.heard_at);
+            if self.paused_until.is_some() && !std::mem::replace(&mut self.was_paused, true) {
+                self.log_paused();
+            }
         }
         Ok(consumed)
+    }
+
+    /// Says once that a client publishes faster than it may.
+    fn log_paused(&self) {
+        if let Some(suppressed) = self.broker.context.budgets.limit_reached.take_now() {
+            warn!(
+                event = events::LIMIT_REACHED,
+                limit = "publishes_per_s_max",
+                client = %self.subject.client,
+                address = %self.subject.address,
+                suppressed,
+                "client is slowed down"
+            );
+        }
     }
 
     fn poll_write<S: AsyncWrite>(&mut self, mut stream: Pin<&mut S>, context: &mut Context<'_>) -> Result<bool, End> {
@@ -368,6 +396,9 @@ impl Connection<'_> {
                 }
             }
         }
+        if let Some(paused_until) = self.paused_until {
+            deadline = deadline.min(paused_until);
+        }
         if let Some(since) = self.unwritable_since {
             deadline = deadline.min(since + Duration::from_millis(limits.write_timeout_ms));
         }
@@ -379,6 +410,10 @@ impl Connection<'_> {
         let now = Instant::now();
         if self.unwritable_since.is_some_and(|since| since + Duration::from_millis(limits.write_timeout_ms) <= now) {
             return Err(End::silent(DisconnectReason::ConnectionLost));
+        }
+        if self.paused_until.is_some_and(|paused_until| paused_until <= now) {
+            self.paused_until = None;
+            self.heard_at = now;
         }
         match &mut self.obstacle {
             Some((Obstacle::Client(session), since)) => {

@@ -35,6 +35,7 @@ mod listener;
 mod log_budget;
 mod measured;
 mod meter;
+mod pace;
 mod packet;
 mod packets;
 mod pending;

@@ -25,6 +25,11 @@ pub struct Limits {
     pub receive_max: u16,
     /// The most unacknowledged QoS 1 and 2 messages to one client; its own Receive Maximum may be lower. More wait.
     pub inflight_max: u16,
+    /// Messages that one client may publish in a second, in the long run; 0 for no bound (AWS: 100). A faster client is
+    /// not read from for a while.
+    pub publishes_per_s_max: u32,
+    /// Messages that one client may publish at once before its pace counts.
+    pub publishes_burst_max: u32,
     /// Topic aliases that an MQTT 5 client may define. More: DISCONNECT 0x94.
     pub topic_alias_max: u16,
     /// Topic aliases the broker defines towards a client that allows them; bounds the table of each connection.
@@ -76,6 +81,8 @@ impl Default for Limits {
             subscriptions_per_session_max: 1_000,
             receive_max: 100,
             inflight_max: 512,
+            publishes_per_s_max: 20_000,
+            publishes_burst_max: 5_000,
             topic_alias_max: 16,
             topic_alias_outbound_max: 16,
             queue_messages_max: 2_000,

@@ -117,6 +117,8 @@ pub(crate) struct GatewaySection {
     pub(crate) connections_max: usize,
     /// The largest MQTT payload in bytes.
     pub(crate) payload_bytes_max: usize,
+    /// Messages that one client may publish in a second; a faster one is slowed down. 0: as many as it likes.
+    pub(crate) publishes_per_s_max: u32,
 }
 
 /// What is written to standard error.
@@ -179,7 +181,7 @@ impl Default for Smtp {
 
 impl Default for GatewaySection {
     fn default() -> Self {
-        Self { connections_max: 100_000, payload_bytes_max: 128 * 1024 }
+        Self { connections_max: 100_000, payload_bytes_max: 128 * 1024, publishes_per_s_max: 20_000 }
     }
 }
 

@@ -257,7 +257,13 @@ fn broker_limits(config: &Config) -> anyhow::Result<Limits> {
     };
     // A packet is its payload, its topic and its properties; what the defaults leave for the latter stays.
     let besides_payload = defaults.packet_bytes_max - defaults.payload_bytes_max;
-    Ok(Limits { payload_bytes_max, packet_bytes_max: payload_bytes_max.saturating_add(besides_payload), ..defaults })
+    let publishes_per_s_max = config.gateway.publishes_per_s_max;
+    Ok(Limits {
+        publishes_per_s_max,
+        payload_bytes_max,
+        packet_bytes_max: payload_bytes_max.saturating_add(besides_payload),
+        ..defaults
+    })
 }
 
 fn courier_config(config: &Config, public_url: &str) -> anyhow::Result<CourierConfig> {

@@ -20,6 +20,7 @@ use crate::encode::{self, ConnackProperties};
 use crate::events;
 use crate::lifecycle::Subject;
 use crate::link::Link;
+use crate::pace::Pace;
 use crate::packet::{Reason, Version, kind};
 use crate::replies::Replies;
 use crate::session::{Online, Will};
@@ -217,6 +218,9 @@ pub(super) async fn accept<'a>(
         request_problem_information: connect.request_problem_information,
         routes: None,
         obstacle: None,
+        pace: Pace::new(limits.publishes_per_s_max, limits.publishes_burst_max, Instant::now()),
+        paused_until: None,
+        was_paused: false,
         reports_pending: Arc::default(),
         unread: received.bytes[received.connect_bytes..].to_vec(),
         out: Vec::new(),

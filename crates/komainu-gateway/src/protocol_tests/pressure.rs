@@ -44,6 +44,23 @@ async fn a_publisher_waits_for_a_full_queue_and_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_that_floods_is_slowed_down_and_loses_nothing() {
+    let limits = Limits { publishes_per_s_max: 10, publishes_burst_max: 5, ..Limits::default() };
+    let world = World::with_limits(limits).await;
+    let mut flooding = world.v3("flooding").await;
+    let mut other = world.v3("other").await;
+    let began = tokio::time::Instant::now();
+    for id in 1..=25 {
+        flooding.call(&publish(4, 2, "a", id, "x"), &ack(0x40, id)).await;
+        other.call(&PINGREQ, &PINGRESP).await;
+    }
+    let waited = began.elapsed();
+    // Five at once, then ten a second.
+    assert!((Duration::from_millis(1_800)..Duration::from_millis(2_200)).contains(&waited), "{waited:?}");
+    assert_eq!(world.told(), Vec::<String>::new(), "nobody was disconnected");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_subscriber_that_stalls_is_disconnected_and_its_publishers_go_on() {
     let world = World::with_limits(tight()).await;
     let mut stalled = world.v5("stalled").await;
