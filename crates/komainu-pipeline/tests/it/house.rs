@@ -1,6 +1,6 @@
 //! A pipeline with everything around it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -276,6 +276,8 @@ pub(crate) struct FakeCourier {
     /// What becomes of the next attempts; `Done` when it is empty.
     pub(crate) outcomes: Mutex<VecDeque<DeliveryOutcome>>,
     tried: Mutex<Vec<String>>,
+    /// The ids of what was tried, by which a receiver sees that it got the same message twice.
+    pub(crate) ids: Mutex<BTreeSet<DeliveryId>>,
 }
 
 impl FakeCourier {
@@ -293,6 +295,7 @@ impl Courier for FakeCourier {
     fn deliver<'a>(&'a self, delivery: &'a Delivery) -> BoxFuture<'a, DeliveryOutcome> {
         Box::pin(async move {
             let NotificationKind::Message { message, .. } = &delivery.notification.kind else { panic!("no message") };
+            self.ids.lock().unwrap().insert(delivery.id.clone());
             self.tried.lock().unwrap().push(format!("{} {message}", delivery.endpoint));
             let outcome = self.outcomes.lock().unwrap().pop_front().unwrap_or(DeliveryOutcome::Done);
             tokio::time::sleep(Duration::from_secs(1)).await;
