@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use komainu_model::DisconnectReason;
 use komainu_ports::PeerInfo;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until, timeout, timeout_at};
 use tracing::{debug, warn};
 
@@ -48,6 +48,8 @@ const BATCH_MESSAGES: usize = 128;
 const SPARE_BUFFERS_MAX: usize = 4;
 /// How long the last words to a peer may take.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// What a peer that was bidden farewell may still send before its connection is dropped, in bytes.
+const LINGER_BYTES_MAX: usize = 1024 * 1024;
 /// The session expiry that stands for no connection limit.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -169,18 +171,37 @@ where
     let mut out = Vec::new();
     let connection = Box::pin(accept::accept(broker, peer, gatekeeper, &received, &mut out)).await;
     drop(received);
-    match connection {
+    let last_words = match connection {
         Some(mut connection) => {
             connection.out = out;
             let end = connection.run(stream).await;
+            let last_words = end.farewell.is_some();
             Box::pin(connection.close(stream, end)).await;
+            last_words
         }
         None => {
             // The refusal, if there is one; nobody waits for it to arrive.
             let _ = timeout(FAREWELL, write_all(stream, &out)).await;
+            !out.is_empty()
+        }
+    };
+    let _ = timeout(FAREWELL, stream.shutdown()).await;
+    if last_words {
+        let _ = timeout(FAREWELL, Box::pin(linger(stream))).await;
+    }
+}
+
+/// Takes what the peer still sends, until it closes its side, too. A connection that is closed with unread bytes is
+/// reset, and a reset makes the peer's network stack throw away what it has not read: the reason that it was given.
+async fn linger<S: AsyncRead + Unpin>(stream: &mut S) {
+    let mut dropped = [0; 4096];
+    let mut bytes = 0;
+    while bytes < LINGER_BYTES_MAX {
+        match stream.read(&mut dropped).await {
+            Ok(0) | Err(_) => return,
+            Ok(read) => bytes += read,
         }
     }
-    let _ = timeout(FAREWELL, stream.shutdown()).await;
 }
 
 impl Connection<'_> {

@@ -215,3 +215,19 @@ async fn a_gateway_that_stops_closes_everything() {
     assert!(TcpStream::connect(addresses.mqtts.unwrap()).await.is_err());
     assert_eq!(world.logged("gateway.stopped").len(), 1);
 }
+
+#[tokio::test]
+async fn a_client_that_is_still_sending_can_read_why_it_is_disconnected() {
+    let world = World::start().await;
+    let device = Device::new("pump");
+    world.register(&device, &["pump"], &[ALL]);
+    let mut client = world.client(&device, Version::V5).await;
+    assert_eq!(client.connect("pump").await, Some(0));
+    // A packet type that is not allowed, and much behind it that nobody will look at.
+    let pings = [0xc0, 0].repeat(100_000);
+    client.stream.write_all(&[&[0, 0], &pings[..]].concat()).await.unwrap();
+    assert_eq!(client.end().await, Some(0x81), "malformed packet");
+    // Without a reset, what is sent now is taken: a client that answers before it reads does not fail.
+    client.stream.write_all(&pings).await.unwrap();
+    client.stream.flush().await.unwrap();
+}
