@@ -145,6 +145,8 @@ pub(crate) struct Connection<'a> {
     pub(crate) reports_pending: Arc<std::sync::atomic::AtomicUsize>,
     /// Received and not understood yet: part of a packet, or packets behind an obstacle.
     unread: Vec<u8>,
+    /// Nothing moved at the last turn: the peer had been silent.
+    was_silent: bool,
     pub(crate) out: Vec<u8>,
     written: usize,
     is_flushed: bool,
@@ -191,6 +193,14 @@ where
     }
 }
 
+/// Whether what came after a silence lets other connections go first: a message does.
+///
+/// The runtime runs the task that was woken last first. Without this, a message could overtake the SUBSCRIBE that another
+/// client sent before it, and its subscriber would miss it.
+fn gives_way(bytes: &[u8]) -> bool {
+    bytes.first().is_some_and(|first| first >> 4 == kind::PUBLISH)
+}
+
 /// Takes what the peer still sends, until it closes its side, too. A connection that is closed with unread bytes is
 /// reset, and a reset makes the peer's network stack throw away what it has not read: the reason that it was given.
 async fn linger<S: AsyncRead + Unpin>(stream: &mut S) {
@@ -230,6 +240,7 @@ impl Connection<'_> {
                 alarm.as_mut().reset(deadline);
             }
             if alarm.as_mut().poll(context).is_pending() {
+                self.was_silent = true;
                 return Poll::Pending;
             }
             if let Err(end) = self.on_alarm() {
@@ -258,6 +269,7 @@ impl Connection<'_> {
             self.heard_at = Instant::now();
         }
         if self.obstacle.is_none() && !self.unread.is_empty() && self.may_read() {
+            self.was_silent = false;
             moved |= self.read_on()?;
         }
         self.settle_replies()?;
@@ -289,6 +301,12 @@ impl Connection<'_> {
                     return Err(End::silent(DisconnectReason::ConnectionLost));
                 }
                 Poll::Ready(Ok(())) => {}
+            }
+            let was_silent = std::mem::take(&mut self.was_silent);
+            if self.unread.is_empty() && was_silent && gives_way(read.filled()) {
+                self.unread.extend_from_slice(read.filled());
+                context.waker().wake_by_ref();
+                return Ok(false);
             }
             if self.unread.is_empty() {
                 let consumed = self.on_bytes(read.filled())?;

@@ -223,6 +223,7 @@ pub(super) async fn accept<'a>(
         was_paused: false,
         reports_pending: Arc::default(),
         unread: received.bytes[received.connect_bytes..].to_vec(),
+        was_silent: false,
         out: Vec::new(),
         written: 0,
         is_flushed: true,

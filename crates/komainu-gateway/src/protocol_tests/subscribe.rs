@@ -295,3 +295,22 @@ async fn what_a_member_refuses_goes_to_nobody_else() {
     one.disconnect().await;
     two.expect_nothing().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_message_does_not_overtake_a_subscription_that_was_sent_before_it() {
+    let world = World::new().await;
+    // On the worker's own thread, tasks that are woken in turn run in the reverse order.
+    tokio::spawn(async move {
+        let (mut subscriber, mut publisher) = (world.v3("subscriber").await, world.v3("publisher").await);
+        for round in 0..20 {
+            let topic = format!("round/{round}");
+            // Neither waits: there is room for both.
+            subscriber.send(&subscribe(4, 1, &[(&topic, 0)])).await;
+            publisher.send(&publish(4, 0, &topic, 0, "x")).await;
+            subscriber.expect(&[0x90, 3, 0, 1, 0]).await;
+            subscriber.expect(&publish(4, 0, &topic, 0, "x")).await;
+        }
+    })
+    .await
+    .unwrap();
+}
