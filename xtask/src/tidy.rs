@@ -15,6 +15,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("komainu-model", &[]),
     ("komainu-report", &[]),
     ("komainu-aws", &[]),
+    ("komainu-decode", &[]),
     ("komainu-registry", &["komainu-model"]),
     ("komainu-detect", &["komainu-model"]),
     ("komainu-respond", &["komainu-model"]),
@@ -29,6 +30,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "komainu-pipeline",
         &["komainu-detect", "komainu-model", "komainu-ports", "komainu-registry", "komainu-report", "komainu-respond"],
     ),
+    ("komainu-sensor", &["komainu-decode", "komainu-model", "komainu-ports"]),
     (
         "komainu",
         &[
@@ -43,6 +45,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "komainu-registry",
             "komainu-report",
             "komainu-respond",
+            "komainu-sensor",
         ],
     ),
     ("xtask", &[]),
