@@ -1,0 +1,58 @@
+//! A port where nothing is understood and everything is kept.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::artifact::Sha256Digest;
+use crate::eve::Text;
+use crate::link::Link;
+use crate::persona::Raw;
+use crate::session::Ending;
+
+/// Bytes that a line of the log shows of what was said: enough to know it again.
+const SHOWN_BYTES_MAX: usize = 1024;
+
+/// What a client said, in `honeypot.json`.
+#[derive(Debug, Serialize)]
+struct Payload<'a> {
+    /// How much it said.
+    bytes: u64,
+    /// How much of it is stored.
+    bytes_kept: usize,
+    sha256: Sha256Digest,
+    stored: bool,
+    text: Text<'a>,
+}
+
+/// Listens to a client until the connection ends.
+pub(crate) async fn serve(link: &mut Link, persona: &Arc<Raw>) -> Ending {
+    let mut kept = Vec::new();
+    let mut bytes: u64 = 0;
+    let ending = listen(link, persona, &mut kept, &mut bytes).await;
+    if !kept.is_empty() {
+        let now = link.now();
+        let (sha256, stored) = link.keeper().keep(&kept);
+        let text = Text(&kept[..kept.len().min(SHOWN_BYTES_MAX)]);
+        link.keeper().note(now, "payload", &Payload { bytes, bytes_kept: kept.len(), sha256, stored, text });
+    }
+    ending
+}
+
+async fn listen(link: &mut Link, persona: &Raw, kept: &mut Vec<u8>, bytes: &mut u64) -> Ending {
+    if !persona.banner.is_empty()
+        && let Err(ending) = link.write(&persona.banner).await
+    {
+        return ending;
+    }
+    loop {
+        match link.read().await {
+            Ok(said) => {
+                *bytes += said.len() as u64;
+                let room = persona.bytes_max - kept.len();
+                kept.extend_from_slice(&said[..said.len().min(room)]);
+            }
+            Err(ending) => return ending,
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The sensor: personas that listen.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use komainu_ports::Clock;
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use crate::events;
+use crate::limits::{Doorkeeper, SensorLimits};
+use crate::listener::{self, Edge, Entrance};
+use crate::log_budget::LogBudget;
+use crate::persona::Persona;
+use crate::session::Recorder;
+
+/// How long connections may take to end when the sensor stops. They have nothing to do but to write their records.
+const STOP_GRACE: Duration = Duration::from_secs(10);
+
+/// What a sensor is made of.
+#[derive(Debug)]
+pub struct SensorConfig {
+    /// What listens where.
+    pub personas: Vec<Placed>,
+    /// How the personas' ports are opened.
+    pub ports: PortMapping,
+    /// The bounds of the listeners.
+    pub limits: SensorLimits,
+}
+
+/// A persona and its address.
+#[derive(Debug)]
+pub struct Placed {
+    /// The persona.
+    pub persona: Persona,
+    /// Where its ports are opened.
+    pub address: IpAddr,
+}
+
+/// How the personas' ports are opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PortMapping {
+    /// So much higher: ports below 1024 need rights, behind a packet filter that redirects them a sensor needs none.
+    Offset(u16),
+    /// Whichever the system gives: for tests.
+    Any,
+}
+
+/// What a sensor needs of the rest.
+pub struct SensorPorts {
+    /// Writes the records.
+    pub recorder: Arc<Recorder>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// A port that is open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listening {
+    /// The persona's name.
+    pub persona: String,
+    /// What answers: `telnet`, `http` or `raw`.
+    pub service: &'static str,
+    /// The port that the persona has it on.
+    pub port: u16,
+    /// Where it is open.
+    pub address: SocketAddr,
+}
+
+/// Why a sensor cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum SensorError {
+    /// A port is too high to be mapped.
+    #[error("port {port} of persona {persona} and an offset of {offset} are more than 65535")]
+    PortTooHigh {
+        /// Whose.
+        persona: String,
+        /// The persona's port.
+        port: u16,
+        /// What was to be added.
+        offset: u16,
+    },
+    /// A port cannot be opened.
+    #[error("cannot listen on {address} for {service} of persona {persona}")]
+    Bind {
+        /// Where.
+        address: SocketAddr,
+        /// What for.
+        service: &'static str,
+        /// Whose.
+        persona: String,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Personas that listen.
+#[derive(Debug)]
+pub struct Sensor {
+    listening: Vec<Listening>,
+    stop: watch::Sender<bool>,
+    /// Ends when every connection is gone.
+    gone: mpsc::Receiver<()>,
+}
+
+impl Sensor {
+    /// Opens every port, or none.
+    pub fn start(config: SensorConfig, ports: SensorPorts) -> Result<Self, SensorError> {
+        let (stop, stopped) = watch::channel(false);
+        let (alive, gone) = mpsc::channel(1);
+        let edge = Arc::new(Edge {
+            recorder: ports.recorder,
+            clock: ports.clock,
+            doorkeeper: Doorkeeper::new(config.limits),
+            limits: Arc::new(config.limits),
+            refused: LogBudget::default(),
+            stop: stopped,
+        });
+        let mut opened = Vec::new();
+        for Placed { persona, address } in &config.personas {
+            for door in persona.doors() {
+                let name = || persona.name().to_owned();
+                let service = door.service.name();
+                let port = match config.ports {
+                    PortMapping::Any => 0,
+                    PortMapping::Offset(offset) => door
+                        .port
+                        .checked_add(offset)
+                        .ok_or_else(|| SensorError::PortTooHigh { persona: name(), port: door.port, offset })?,
+                };
+                let wanted = SocketAddr::new(*address, port);
+                let failed = |source| SensorError::Bind { address: wanted, service, persona: name(), source };
+                let listener = listener::bind(wanted).map_err(failed)?;
+                let address = listener.local_addr().map_err(failed)?;
+                let listening = Listening { persona: name(), service, port: door.port, address };
+                let entrance = Entrance { door: door.clone(), target: persona.target().clone(), alive: alive.clone() };
+                opened.push((listener, listening, entrance));
+            }
+        }
+        let mut listening = Vec::new();
+        for (listener, open, entrance) in opened {
+            let Listening { persona, service, address, .. } = &open;
+            info!(event = events::LISTENING, %persona, service, %address, "listener is open");
+            drop(tokio::spawn(listener::accept_all(edge.clone(), listener, Arc::new(entrance))));
+            listening.push(open);
+        }
+        Ok(Self { listening, stop, gone })
+    }
+
+    /// What is open where.
+    pub fn listening(&self) -> &[Listening] {
+        &self.listening
+    }
+
+    /// Closes everything and returns when every record is with the log.
+    pub async fn shutdown(mut self) {
+        let _ = self.stop.send(true);
+        if timeout(STOP_GRACE, self.gone.recv()).await.is_err() {
+            warn!(event = events::STOP_TIMED_OUT, "connections did not end in time");
+        }
+        info!(event = events::STOPPED, "sensor has stopped");
+    }
+}

@@ -1,0 +1,647 @@
+//! The record of one flow: what was said in it, written down as it becomes known, and a summary when it is over.
+//!
+//! The same for a connection to a persona, a flow that is relayed to a device, and a flow in a capture file. A
+//! [`Session`] takes the bytes, has them decoded, and hands the facts to its [`Keeper`], which writes lines: the
+//! protocols' own records, `anomaly`, `fileinfo` and at the end `flow` into `eve.json`; `login`, `command`, `url`,
+//! `artifact` and at the end `honeypot`, the summary, into `honeypot.json`.
+//!
+//! Worst case for one flow in bytes: about 100 KiB for the summary; the contents of files beyond come out of a budget
+//! of the whole process ([`RecordLimits::file_memory_bytes_max`]). A flow that has shown nothing costs about 500 bytes.
+
+mod file;
+mod flow;
+mod secret;
+mod shell;
+mod summary;
+
+use std::sync::Arc;
+
+use komainu_decode::telnet;
+use komainu_decode::{
+    Command, Conversation, Fact, FileEvent, Login, Observer, Oddity, OddityKind, Place, Protocol, Side,
+};
+use serde::Serialize;
+
+use self::file::{FileMemory, OpenFile};
+use self::flow::Envelope;
+pub use self::flow::{Flow, community_id};
+pub use self::secret::Passwords;
+use self::summary::{ArtifactLine, Auth, Bytes, CommandLine, Summary, Url, Via};
+use crate::artifact::{ArtifactStore, Sha256Digest, Stored};
+use crate::eve::{self, AnyRecord, Log, Text};
+use crate::log::{EventLog, Head, Time};
+
+/// Lines of one flow. More are counted, not written: one peer must not fill the disk, and what comes after so many
+/// lines is more of the same.
+const LINES_MAX: u32 = 10_000;
+
+/// Files of one flow that are open at the same time, as with SMB. A further one is not recorded.
+const OPEN_FILES_MAX: usize = 16;
+
+/// What a target says over Telnet is collected up to so many bytes, or to the next thing that happens: one line of the
+/// log for each line of text would be mostly envelopes.
+const OUTPUT_BYTES_MAX: usize = 4 * 1024;
+
+/// Who recorded it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SensorIdentity {
+    /// The sensor's name, the same in all its records.
+    pub id: String,
+    /// Where it stands, as its owner calls it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
+    /// The country where it is reached: two letters (ISO 3166-1).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub country: Option<String>,
+}
+
+/// What was attacked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Target {
+    /// What kind of thing it is.
+    pub kind: TargetKind,
+    /// The name of the persona.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub persona: Option<String>,
+    /// What kind of device it is or claims to be, such as `ip_camera`.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub device_type: Option<String>,
+    /// Its maker and model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// The version of its firmware.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub firmware: Option<String>,
+}
+
+/// What kind of thing was attacked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TargetKind {
+    /// A device.
+    Real,
+    /// A persona. What it sends is ours and is not stored.
+    Emulated,
+    /// Whatever a capture file shows.
+    Capture,
+}
+
+/// Why a flow ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// One side closed it, or the capture shows no more of it.
+    Closed,
+    /// Nothing was said for too long.
+    Idle,
+    /// It reached a bound of time or bytes.
+    Bound,
+    /// The sensor stopped.
+    Stopped,
+}
+
+/// Bounds of what is recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordLimits {
+    /// Memory in bytes for the contents of all files that are being carried at the same time. A file for which there
+    /// is none is not stored; its digest is still known.
+    pub file_memory_bytes_max: u64,
+    /// Artifacts of one flow that are stored. A loop in a shell makes thousands, and one attacker must not fill the
+    /// store; beyond it, digests are still recorded.
+    pub artifacts_per_flow_max: u32,
+    /// Bytes of one flow's artifacts that are stored, for the same reason.
+    pub artifact_bytes_per_flow_max: u64,
+}
+
+impl Default for RecordLimits {
+    fn default() -> Self {
+        Self { file_memory_bytes_max: 96 << 20, artifacts_per_flow_max: 256, artifact_bytes_per_flow_max: 64 << 20 }
+    }
+}
+
+/// What a recorder works with.
+#[derive(Debug)]
+pub struct RecorderParts {
+    /// Where the lines go.
+    pub log: Arc<EventLog>,
+    /// Where files go; none keeps only their digests.
+    pub artifacts: Option<Arc<ArtifactStore>>,
+    /// Who records.
+    pub sensor: SensorIdentity,
+    /// How passwords are shown.
+    pub passwords: Passwords,
+    /// Its bounds.
+    pub limits: RecordLimits,
+}
+
+/// Makes the records of flows.
+#[derive(Debug)]
+pub struct Recorder {
+    parts: RecorderParts,
+    file_memory: Arc<FileMemory>,
+}
+
+/// A flow that is decoded and recorded.
+#[derive(Debug)]
+pub struct Session {
+    conversation: Conversation,
+    keeper: Keeper,
+}
+
+/// Writes down one flow.
+#[derive(Debug)]
+pub struct Keeper {
+    recorder: Arc<Recorder>,
+    target: Arc<Target>,
+    envelope: Envelope,
+    session_id: String,
+    started_at: i64,
+    protocol: Option<Protocol>,
+    /// What each side said.
+    counted: [Counted; 2],
+    state: Option<&'static str>,
+    lines: u32,
+    lines_left_out: u64,
+    artifacts: u32,
+    artifact_bytes: u64,
+    files: Vec<OpenFile>,
+    /// What the target said over Telnet and is not written down yet, and since when.
+    output: Vec<u8>,
+    output_at: i64,
+    /// Most connections show nothing that would have to be kept.
+    summary: Option<Box<Summary>>,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Counted {
+    bytes: u64,
+    packets: u64,
+}
+
+impl Recorder {
+    /// A recorder that flows share.
+    pub fn new(parts: RecorderParts) -> Arc<Self> {
+        let file_memory = FileMemory::new(parts.limits.file_memory_bytes_max);
+        Arc::new(Self { parts, file_memory })
+    }
+
+    /// Where the lines go.
+    pub fn log(&self) -> &EventLog {
+        &self.parts.log
+    }
+
+    /// Begins the record of a flow that began at `at`, in microseconds since 1970.
+    ///
+    /// Its id follows from the sensor, the flow and the time: reading a capture file twice gives the same records.
+    pub fn begin(self: &Arc<Self>, flow: Flow, target: Arc<Target>, at: i64) -> Keeper {
+        let (session_id, flow_id) = flow::ids(&self.parts.sensor.id, flow, at);
+        Keeper {
+            recorder: self.clone(),
+            target,
+            envelope: Envelope::new(flow, &self.parts.sensor.id, flow_id),
+            session_id,
+            started_at: at,
+            protocol: None,
+            counted: [Counted::default(); 2],
+            state: None,
+            lines: 0,
+            lines_left_out: 0,
+            artifacts: 0,
+            artifact_bytes: 0,
+            files: Vec::new(),
+            output: Vec::new(),
+            output_at: at,
+            summary: None,
+        }
+    }
+}
+
+impl Session {
+    /// Has what `conversation` shows written down by `keeper`.
+    pub fn new(keeper: Keeper, conversation: Conversation) -> Self {
+        let protocol = conversation.protocol();
+        Self { conversation, keeper: Keeper { protocol, ..keeper } }
+    }
+
+    /// Takes what a side said next: bytes of a stream, or one datagram.
+    pub fn data(&mut self, at: i64, side: Side, bytes: &[u8]) {
+        self.keeper.counted[index(side)].bytes += bytes.len() as u64;
+        self.conversation.data(side, bytes, &mut Listener { keeper: &mut self.keeper, at });
+    }
+
+    /// Learns that the next `bytes` bytes of a side are not known.
+    pub fn gap(&mut self, at: i64, side: Side, bytes: u64) {
+        self.conversation.gap(side, bytes, &mut Listener { keeper: &mut self.keeper, at });
+    }
+
+    /// Learns that a side has said everything.
+    pub fn finish(&mut self, at: i64, side: Side) {
+        self.conversation.finish(side, &mut Listener { keeper: &mut self.keeper, at });
+    }
+
+    /// Whose records it adds to, for what no decoder can see.
+    pub fn keeper(&mut self) -> &mut Keeper {
+        &mut self.keeper
+    }
+
+    /// Ends the flow and writes its summary.
+    pub fn end(mut self, at: i64, ending: Ending) {
+        self.conversation.end(&mut Listener { keeper: &mut self.keeper, at });
+        self.keeper.end(at, ending);
+    }
+}
+
+/// Hands facts on with their time.
+struct Listener<'a> {
+    keeper: &'a mut Keeper,
+    at: i64,
+}
+
+impl Observer for Listener<'_> {
+    fn fact(&mut self, place: Place, fact: Fact<'_>) {
+        self.keeper.fact(self.at, place, &fact);
+    }
+
+    fn protocol(&mut self, protocol: Protocol) {
+        self.keeper.protocol = Some(protocol);
+    }
+}
+
+impl Keeper {
+    /// The session's id: 32 hexadecimal digits.
+    pub fn session_id(&self) -> &str {
+        &self.session_id
+    }
+
+    /// Counts what a side sent: packets, and bytes of payload.
+    pub fn count(&mut self, side: Side, packets: u64, bytes: u64) {
+        let counted = &mut self.counted[index(side)];
+        counted.packets += packets;
+        counted.bytes += bytes;
+    }
+
+    /// Learns which protocol the flow speaks.
+    pub fn protocol(&mut self, protocol: Protocol) {
+        self.protocol = Some(protocol);
+    }
+
+    /// Learns how far a connection came, in Suricata's words: `new`, `established` or `closed`.
+    pub fn tcp_state(&mut self, state: &'static str) {
+        self.state = Some(state);
+    }
+
+    /// Writes down a fact that was understood at `at`.
+    pub fn fact(&mut self, at: i64, place: Place, fact: &Fact<'_>) {
+        if let Fact::Telnet(telnet::Event::Output { text }) = fact {
+            return self.output(at, text);
+        }
+        self.write_output();
+        match fact {
+            Fact::Login(login) => self.login(at, login),
+            Fact::Command(command) => self.command(at, command),
+            Fact::File(event) => self.file(at, place.side, event),
+            Fact::Oddity(oddity) => self.oddity(at, *oddity),
+            _ => {
+                for mut record in eve::records(fact) {
+                    self.recorder.parts.passwords.hide_in(&mut record);
+                    self.summary().note_fingerprints(place.side, &record);
+                    self.write_record(at, &record);
+                }
+            }
+        }
+    }
+
+    fn output(&mut self, at: i64, text: &[u8]) {
+        if self.output.is_empty() {
+            self.output_at = at;
+        }
+        self.output.extend_from_slice(text);
+        if self.output.len() >= OUTPUT_BYTES_MAX {
+            self.write_output();
+        }
+    }
+
+    fn write_output(&mut self) {
+        if self.output.is_empty() {
+            return;
+        }
+        let text = std::mem::take(&mut self.output);
+        for record in eve::records(&Fact::Telnet(telnet::Event::Output { text: &text })) {
+            self.write_record(self.output_at, &record);
+        }
+    }
+
+    fn login(&mut self, at: i64, login: &Login<'_>) {
+        let auth = Auth::new(at, login, &self.recorder.parts.passwords);
+        self.write(at, Log::Honeypot, "login", &auth);
+        self.summary().auth.push(auth);
+    }
+
+    fn command(&mut self, at: i64, command: &Command<'_>) {
+        let line = secret::without_secret(command.line, &self.recorder.parts.passwords);
+        for url in summary::urls_in(&line) {
+            self.url(at, Url { url: Bytes::of(url), program: None, to: None });
+        }
+        let command = CommandLine { timestamp: Time(at), line: Bytes::of(&line) };
+        self.write(at, Log::Honeypot, "command", &command);
+        self.summary().commands.push(command);
+    }
+
+    /// Writes down that a program of the target was told to fetch something. Nothing is fetched.
+    pub fn fetch(&mut self, at: i64, program: &str, url: &[u8], to: Option<&[u8]>) {
+        self.url(at, Url { url: Bytes::of(url), program: Some(program.to_owned()), to: to.map(Bytes::of) });
+    }
+
+    fn url(&mut self, at: i64, url: Url) {
+        if self.summary().knows_url(&url) {
+            return;
+        }
+        self.write(at, Log::Honeypot, "url", &url);
+        self.summary().add_url(url);
+    }
+
+    /// Writes down a file that came into being on the target without a decoder seeing it, such as one that was typed
+    /// into a shell, and stores it. `why` says what made it worth it, such as `executed`.
+    pub fn captured(&mut self, at: i64, name: &[u8], contents: &[u8], why: &'static str) {
+        let sha256 = Sha256Digest::of(contents);
+        let stored = self.store(sha256, contents);
+        self.write_file_info(at, Side::Client, &FileInfo::of_whole(name, sha256, contents.len() as u64, stored));
+        self.artifact(at, ArtifactLine::new(at, sha256, contents, name, Via::Shell(why), stored));
+    }
+
+    /// Stores what is no file, such as what was said at a port that nobody understands.
+    pub(crate) fn keep(&mut self, contents: &[u8]) -> (Sha256Digest, bool) {
+        let sha256 = Sha256Digest::of(contents);
+        (sha256, self.store(sha256, contents) != Stored::No)
+    }
+
+    /// Writes down something else about the target, as a line of `honeypot.json`.
+    pub fn note(&mut self, at: i64, event_type: &'static str, body: &impl Serialize) {
+        self.write(at, Log::Honeypot, event_type, body);
+    }
+
+    /// Notes a fingerprint of the client under a name such as `hassh`.
+    pub fn fingerprint(&mut self, name: &'static str, value: &str) {
+        self.summary().add_fingerprint(name, value);
+    }
+
+    fn file(&mut self, at: i64, side: Side, event: &FileEvent<'_>) {
+        match *event {
+            FileEvent::Begin { file, name, via, bytes_expected: _ } => {
+                if self.files.len() >= OPEN_FILES_MAX {
+                    let what = "too_many_open_files";
+                    return self.oddity(at, Oddity { kind: OddityKind::Bound, what });
+                }
+                let is_ours = self.target.kind == TargetKind::Emulated && side == Side::Server;
+                let bytes_max = match &self.recorder.parts.artifacts {
+                    Some(artifacts) if !is_ours => artifacts.artifact_bytes_max(),
+                    Some(_) | None => 0,
+                };
+                self.files.push(OpenFile::new(file, side, name, via, bytes_max, self.recorder.file_memory.clone()));
+            }
+            FileEvent::Part { file, offset, bytes } => {
+                if let Some(open) = self.files.iter_mut().find(|open| open.number == file) {
+                    open.part(offset, bytes);
+                }
+            }
+            FileEvent::End { file, is_complete } => {
+                if let Some(index) = self.files.iter().position(|open| open.number == file) {
+                    let open = self.files.swap_remove(index);
+                    self.end_file(at, open, is_complete);
+                }
+            }
+        }
+    }
+
+    fn end_file(&mut self, at: i64, open: OpenFile, is_complete: bool) {
+        let ended = open.end(is_complete);
+        let mut info = FileInfo {
+            filename: Text(&ended.name),
+            gaps: ended.has_gaps,
+            state: if ended.is_complete { "CLOSED" } else { "TRUNCATED" },
+            sha256: (ended.bytes > 0).then_some(ended.sha256),
+            stored: false,
+            size: ended.bytes,
+        };
+        let stored = match &ended.contents {
+            Some(contents) if !contents.is_empty() => Some(self.store(ended.sha256, contents)),
+            Some(_) | None => None,
+        };
+        info.stored = matches!(stored, Some(Stored::New | Stored::Known));
+        self.write_file_info(at, ended.side, &info);
+        if let (Some(contents), Some(stored)) = (&ended.contents, stored) {
+            let via = Via::File(ended.via);
+            self.artifact(at, ArtifactLine::new(at, ended.sha256, contents, &ended.name, via, stored));
+        }
+    }
+
+    fn store(&mut self, sha256: Sha256Digest, contents: &[u8]) -> Stored {
+        let RecorderParts { artifacts, limits, .. } = &self.recorder.parts;
+        let bytes = self.artifact_bytes.saturating_add(contents.len() as u64);
+        let is_room = self.artifacts < limits.artifacts_per_flow_max && bytes <= limits.artifact_bytes_per_flow_max;
+        let Some(artifacts) = artifacts.as_ref().filter(|_| is_room) else { return Stored::No };
+        let stored = artifacts.put(sha256, contents);
+        // What is there already costs the store nothing.
+        if stored == Stored::New {
+            self.artifacts += 1;
+            self.artifact_bytes = bytes;
+        }
+        stored
+    }
+
+    fn artifact(&mut self, at: i64, artifact: ArtifactLine) {
+        self.write(at, Log::Honeypot, "artifact", &artifact);
+        self.summary().artifacts.push(artifact);
+    }
+
+    fn write_file_info(&mut self, at: i64, side: Side, info: &FileInfo<'_>) {
+        if self.may_write() {
+            // As Suricata has it: the source is who sent the file.
+            let head = Head { ends: self.envelope.ends(side), ..self.head(at) };
+            self.recorder.parts.log.write(Log::Eve, &head, "fileinfo", info);
+        }
+    }
+
+    fn oddity(&mut self, at: i64, oddity: Oddity) {
+        let is_of_stream = oddity.kind == OddityKind::Gap;
+        let anomaly = Anomaly {
+            app_proto: self.protocol.filter(|_| !is_of_stream).map(Protocol::name),
+            r#type: if is_of_stream { "stream" } else { "applayer" },
+            event: oddity.what,
+            layer: (!is_of_stream).then_some("proto_parser"),
+        };
+        self.write(at, Log::Eve, "anomaly", &anomaly);
+    }
+
+    /// Writes the summary of a flow that ended at `at`.
+    pub fn end(mut self, at: i64, ending: Ending) {
+        self.write_output();
+        for open in std::mem::take(&mut self.files) {
+            self.end_file(at, open, false);
+        }
+        let [to_server, to_client] = self.counted;
+        let knows_packets = to_server.packets + to_client.packets > 0;
+        let age_us = at.saturating_sub(self.started_at).max(0);
+        let flow = FlowLine {
+            pkts_toserver: knows_packets.then_some(to_server.packets),
+            pkts_toclient: knows_packets.then_some(to_client.packets),
+            bytes_toserver: to_server.bytes,
+            bytes_toclient: to_client.bytes,
+            start: Time(self.started_at),
+            end: Time(at),
+            age: age_us / 1_000_000,
+            state: match self.state {
+                Some(state) => state,
+                None if to_server.bytes + to_client.bytes == 0 => "new",
+                None => "closed",
+            },
+            reason: match ending {
+                Ending::Closed | Ending::Idle => "timeout",
+                Ending::Bound => "forced",
+                Ending::Stopped => "shutdown",
+            },
+            alerted: false,
+        };
+        // These two are always written: the bound on lines is for what comes before them.
+        let (log, head) = (&self.recorder.parts.log, self.head(at));
+        log.write(Log::Eve, &head, "flow", &flow);
+        let nothing = Summary::default();
+        let honeypot = HoneypotLine {
+            session: SessionLine {
+                id: &self.session_id,
+                start: Time(self.started_at),
+                end: Time(at),
+                duration_ms: age_us / 1_000,
+                ended: ending,
+                lines_left_out: self.lines_left_out,
+            },
+            sensor: &self.recorder.parts.sensor,
+            target: &self.target,
+            summary: self.summary.as_deref().unwrap_or(&nothing),
+            bytes_toserver: to_server.bytes,
+            bytes_toclient: to_client.bytes,
+        };
+        log.write(Log::Honeypot, &head, "honeypot", &honeypot);
+    }
+
+    fn summary(&mut self) -> &mut Summary {
+        self.summary.get_or_insert_default()
+    }
+
+    fn write_record(&mut self, at: i64, record: &AnyRecord) {
+        self.write(at, record.log, record.event_type, &record.body);
+    }
+
+    fn write(&mut self, at: i64, log: Log, event_type: &'static str, body: &impl Serialize) {
+        if self.may_write() {
+            self.recorder.parts.log.write(log, &self.head(at), event_type, body);
+        }
+    }
+
+    fn may_write(&mut self) -> bool {
+        let is_room = self.lines < LINES_MAX;
+        self.lines += u32::from(is_room);
+        self.lines_left_out += u64::from(!is_room);
+        is_room
+    }
+
+    fn head(&self, at: i64) -> Head<'_> {
+        Head {
+            at,
+            flow_id: self.envelope.flow_id,
+            ends: self.envelope.ends(Side::Client),
+            app_proto: self.protocol.map(Protocol::name),
+            rest: &self.envelope.rest,
+        }
+    }
+}
+
+fn index(side: Side) -> usize {
+    match side {
+        Side::Client => 0,
+        Side::Server => 1,
+    }
+}
+
+/// `fileinfo` of Suricata's schema.
+#[derive(Debug, Serialize)]
+struct FileInfo<'a> {
+    filename: Text<'a>,
+    gaps: bool,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sha256: Option<Sha256Digest>,
+    stored: bool,
+    size: u64,
+}
+
+impl<'a> FileInfo<'a> {
+    fn of_whole(name: &'a [u8], sha256: Sha256Digest, bytes: u64, stored: Stored) -> Self {
+        let is_stored = stored != Stored::No;
+        Self {
+            filename: Text(name),
+            gaps: false,
+            state: "CLOSED",
+            sha256: Some(sha256),
+            stored: is_stored,
+            size: bytes,
+        }
+    }
+}
+
+/// `anomaly` of Suricata's schema.
+#[derive(Debug, Serialize)]
+struct Anomaly {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    app_proto: Option<&'static str>,
+    r#type: &'static str,
+    event: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    layer: Option<&'static str>,
+}
+
+/// `flow` of Suricata's schema. Bytes are those of the payload; Suricata also counts headers.
+#[derive(Debug, Serialize)]
+struct FlowLine {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pkts_toserver: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pkts_toclient: Option<u64>,
+    bytes_toserver: u64,
+    bytes_toclient: u64,
+    start: Time,
+    end: Time,
+    /// In seconds.
+    age: i64,
+    state: &'static str,
+    reason: &'static str,
+    alerted: bool,
+}
+
+/// The summary of a flow in `honeypot.json`.
+#[derive(Debug, Serialize)]
+struct HoneypotLine<'a> {
+    session: SessionLine<'a>,
+    sensor: &'a SensorIdentity,
+    target: &'a Target,
+    #[serde(flatten)]
+    summary: &'a Summary,
+    bytes_toserver: u64,
+    bytes_toclient: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct SessionLine<'a> {
+    id: &'a str,
+    start: Time,
+    end: Time,
+    duration_ms: i64,
+    ended: Ending,
+    #[serde(skip_serializing_if = "is_zero")]
+    lines_left_out: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
