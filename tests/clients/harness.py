@@ -6,6 +6,7 @@ one script by hand from the root of the repository, after one `cargo xtask test`
     target/tools/clients/bin/python tests/clients/boto3_fleet.py
 """
 
+import json
 import os
 import pathlib
 import shutil
@@ -39,13 +40,13 @@ def check(function):
     return function
 
 
-def run(**options):
-    """Runs the script's checks against one server and exits; its options are those of `Server`."""
+def run(kind=None, **options):
+    """Runs the script's checks against one server and exits; its options are those of `Server`, or of `kind`."""
     script = pathlib.Path(sys.argv[0]).stem
     only = sys.argv[1:]
     scratch = os.environ.get("KOMAINU_SCRATCH") or tempfile.mkdtemp(prefix="komainu-checks-")
     failed = 0
-    with Server(pathlib.Path(scratch), **options) as server:
+    with (kind or Server)(pathlib.Path(scratch), **options) as server:
         for function in _checks:
             name = f"{script}::{function.__name__}"
             if only and function.__name__ not in only:
@@ -227,6 +228,95 @@ class Server:
             "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_PAGER": "",
         }
+
+
+class Sensor:
+    """A `komainu sensor` on a data folder of its own, and what it wrote down."""
+
+    def __init__(self, folder, persona="camera", configuration=""):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        self.folder = folder
+        self.data = folder / "data"
+        self.log = folder / "komainu.log"
+        self.configuration = folder / "komainu.toml"
+        self.configuration.write_text(configuration)
+        self.persona = persona
+        self.ports = {}
+        self.process = None
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def start(self):
+        # The ports of a persona are fixed; where some are taken, another offset may find them free.
+        for attempt in range(20):
+            offset = 1000 + (os.getpid() + 1013 * attempt) % 25000
+            command = [KOMAINU, "sensor", "--data", self.data, "--config", self.configuration]
+            command += ["--persona", self.persona, "--port-offset", str(offset)]
+            with open(self.log, "w") as log:
+                self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            wait_until("`ready`", lambda: self.is_ready() or self.process.poll() is not None)
+            if self.process.poll() is None:
+                self.offset = offset
+                return
+            if "Address already in use" not in self.log.read_text():
+                break
+        raise AssertionError(f"the sensor ended ({self.process.returncode}):\n{self.log.read_text()[-3000:]}")
+
+    def is_ready(self):
+        return "ready" in self.log.read_text().splitlines()
+
+    def port(self, port):
+        """Where a port of the persona is open."""
+        return self.offset + port
+
+    def connect(self, port):
+        return socket.create_connection(("127.0.0.1", self.port(port)), LIMIT_S)
+
+    def lines(self, name):
+        """The lines of an event log."""
+        path = self.data / "sensor" / name
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def session(self, client_port):
+        """The summary of the connection that came from a port, and its flow's lines of both logs, when it is over."""
+
+        def look():
+            ended = [line for line in self.lines("honeypot.json") if line["event_type"] == "honeypot"]
+            mine = [line for line in ended if line["src_port"] == client_port]
+            return mine and mine[-1]
+
+        summary = wait_until(f"the summary of the session from port {client_port}", look)
+        flow = summary["flow_id"]
+        # The two logs are written one after the other.
+        wait_until("the flow", lambda: any(line["flow_id"] == flow for line in self.lines("eve.json")))
+        lines = {name: [x for x in self.lines(name) if x["flow_id"] == flow] for name in ("eve.json", "honeypot.json")}
+        return summary["honeypot"], lines["eve.json"], lines["honeypot.json"]
+
+    def command(self, *arguments):
+        command = [KOMAINU, "sensor", *arguments, "--data", self.data]
+        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+        if done.returncode != 0:
+            raise AssertionError(f"{command} failed: {done.stdout}{done.stderr}")
+        return done.stdout
+
+    def artifact(self, sha256):
+        """The bytes of an artifact, as the command exports them."""
+        out = self.folder / f"{sha256}.out"
+        out.unlink(missing_ok=True)
+        self.command("artifacts", "export", sha256, "--out", out)
+        return out.read_bytes()
+
+    def stop(self):
+        """Asks the sensor to end and waits; its exit status must be 0."""
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            equal(self.process.wait(LIMIT_S), 0, "the sensor's exit status after SIGTERM")
 
 
 class Mqtt:

@@ -3,10 +3,11 @@
 //! Every key has a default, so none is needed. Unknown keys are refused. Secrets are paths of files. What belongs to
 //! the fleet (things, profiles, topics) is never configuration.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
+use komainu_sensor::{ArtifactLimits, Rotation, SensorLimits};
 use serde::{Deserialize, Serialize};
 
 /// The prefix of environment variables that set configuration keys.
@@ -23,6 +24,7 @@ pub(crate) struct Config {
     pub(crate) webhook: Webhook,
     pub(crate) detect: Detect,
     pub(crate) gateway: GatewaySection,
+    pub(crate) sensor: SensorSection,
     pub(crate) log: Log,
 }
 
@@ -121,6 +123,46 @@ pub(crate) struct GatewaySection {
     pub(crate) publishes_per_s_max: u32,
 }
 
+/// `komainu sensor`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct SensorSection {
+    /// The sensor's name in its records.
+    pub(crate) id: String,
+    /// Where it stands, as its owner calls it.
+    pub(crate) site: Option<String>,
+    /// The country where it is reached, two letters.
+    pub(crate) country: Option<String>,
+    /// What it pretends to be: built-in names or files, with `@ADDR` for an address of its own.
+    pub(crate) personas: Vec<String>,
+    /// Where personas without an address of their own listen.
+    pub(crate) listen: IpAddr,
+    /// How much higher each port is opened.
+    pub(crate) port_offset: u16,
+    /// How passwords stand in the records.
+    pub(crate) passwords: PasswordsShown,
+    /// Connections at the same time.
+    pub(crate) connections_max: usize,
+    /// Connections of one source at the same time.
+    pub(crate) connections_per_source_max: usize,
+    /// Bytes of all artifacts on the disk.
+    pub(crate) artifacts_bytes_max: u64,
+    /// Bytes of one file of an event log.
+    pub(crate) log_file_bytes_max: u64,
+    /// Full files of each event log that are kept.
+    pub(crate) log_files_max: u32,
+}
+
+/// How passwords stand in the records of a sensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum PasswordsShown {
+    /// As digests under a key of the data folder.
+    Hashed,
+    /// As they were sent.
+    Clear,
+}
+
 /// What is written to standard error.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -182,6 +224,26 @@ impl Default for Smtp {
 impl Default for GatewaySection {
     fn default() -> Self {
         Self { connections_max: 100_000, payload_bytes_max: 128 * 1024, publishes_per_s_max: 20_000 }
+    }
+}
+
+impl Default for SensorSection {
+    fn default() -> Self {
+        let (limits, artifacts, rotation) = (SensorLimits::default(), ArtifactLimits::default(), Rotation::default());
+        Self {
+            id: "sensor".into(),
+            site: None,
+            country: None,
+            personas: vec!["camera".into()],
+            listen: IpAddr::from([127, 0, 0, 1]),
+            port_offset: 0,
+            passwords: PasswordsShown::Hashed,
+            connections_max: limits.connections_max,
+            connections_per_source_max: limits.connections_per_source_max,
+            artifacts_bytes_max: artifacts.total_bytes_max,
+            log_file_bytes_max: rotation.bytes_max,
+            log_files_max: rotation.files_max,
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The `komainu` program: command line, configuration, assembly.
 //!
-//! `komainu serve` runs everything in one process on one data folder. The other commands talk to the running server
+//! `komainu serve` runs everything in one process on one data folder; `komainu sensor` runs apart from it, on a network
+//! that is hostile. The other commands talk to the running server
 //! through the admin socket in that folder, or open the folder themselves when no server runs.
 
 mod admin;
@@ -10,6 +11,8 @@ mod device_files;
 mod late_broker;
 mod logs;
 mod operator;
+mod pcap;
+mod sensor;
 mod serve;
 
 use std::net::SocketAddr;
@@ -33,6 +36,8 @@ struct Cli {
 enum Command {
     /// Run the server: gateway, control plane, detection and alerts.
     Serve(ServeArgs),
+    /// Pretend to be devices on a hostile network, and write down what is done to them.
+    Sensor(sensor::SensorArgs),
     /// Register a device and write its certificate, its private key and the root certificate.
     Enroll(EnrollArgs),
     /// Manage operators' access keys.
@@ -41,6 +46,8 @@ enum Command {
     /// Check or show the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Say what capture files show: logins, commands, requests, files, as the event log of a sensor.
+    Pcap(pcap::PcapArgs),
     /// Put load on an MQTT broker, this one or another, and say what came of it.
     Bench(bench::BenchArgs),
 }
@@ -145,6 +152,14 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             logs::start(&config.log)?;
             runtime()?.block_on(serve::serve(config, &args.folder.data))
         }
+        Command::Sensor(args) => {
+            if args.look_into_store()? {
+                return Ok(());
+            }
+            let config = read_config(&args.folder, args.settings())?;
+            logs::start(&config.log)?;
+            runtime()?.block_on(sensor::run(config, &args.folder.data))
+        }
         Command::Enroll(args) => {
             let reply = ask(&args.folder, AdminRequest::Enroll { name: args.name })?;
             if let AdminReply::Enrolled(device) = &reply {
@@ -164,6 +179,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             print!("{}", ask(&folder, request)?);
             Ok(())
         }
+        Command::Pcap(args) => pcap::run(&args),
         Command::Bench(args) => runtime()?.block_on(bench::run(args)),
         Command::Config(ConfigCommand::Check { folder }) => {
             read_config(&folder, Vec::new())?;
