@@ -10,14 +10,17 @@ use anyhow::{Context, ensure};
 use clap::Args;
 
 use crate::steps::Steps;
-use crate::{interrupt, walkthrough, workspace};
+use crate::{interrupt, threat, walkthrough, workspace};
 
 /// Options of `cargo xtask demo`.
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
     /// Leave everything running afterwards, until Ctrl-C, and say what to try next.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "threat")]
     keep: bool,
+    /// Show the other guardian instead: a camera that is none is attacked, and what was done is written down.
+    #[arg(long)]
+    threat: bool,
     /// The folder to do it in, which must be new or empty [default: target/demo, emptied first].
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -28,6 +31,9 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     println!("Building komainu …");
     workspace::build_komainu()?;
     interrupt::listen()?;
+    if args.threat {
+        return threat(args);
+    }
     let networks = walkthrough::prepare()?;
     let folder = match &args.data {
         Some(folder) => new_folder(folder)?,
@@ -47,6 +53,20 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let folder = running.folder().to_path_buf();
     running.stop()?;
     println!("Everything has been stopped. Mails, logs and the device's files: {}", folder.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Lets a camera be attacked, and shows what was recorded.
+fn threat(args: &DemoArgs) -> anyhow::Result<ExitCode> {
+    let folder = match &args.data {
+        Some(folder) => new_folder(folder)?,
+        None => emptied(&workspace::runs().join("demo-threat"))?,
+    };
+    println!("\nA camera that is none, in {}\n", folder.display());
+    let mut steps = Steps::new();
+    let camera = threat::perform(&mut steps, &folder)?;
+    println!("\nAll {} steps were seen, in {} s.", steps.done(), steps.elapsed().as_secs());
+    println!("Records and artifacts: {}\n\n{}", folder.display(), camera.next_commands());
     Ok(ExitCode::SUCCESS)
 }
 

@@ -15,6 +15,7 @@ mod programs;
 mod server;
 mod steps;
 mod test;
+mod threat;
 mod tidy;
 mod tools;
 mod walkthrough;
@@ -34,7 +35,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Perform AWS's Device Defender walkthrough on a fresh server, with AWS's own programs.
+    /// Perform AWS's Device Defender walkthrough on a fresh server, with AWS's own programs; or, with `--threat`, let
+    /// a pretended camera be attacked.
     Demo(demo::DemoArgs),
     /// Run every check: formatting, lints, tidy, tests, the walkthrough and the unmodified clients.
     Test(test::TestArgs),

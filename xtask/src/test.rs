@@ -8,7 +8,7 @@ use clap::Args;
 
 use crate::steps::Steps;
 use crate::tools::{self, Missing, PythonTools};
-use crate::{clients, codegen, demo, interrupt, tidy, walkthrough, workspace};
+use crate::{clients, codegen, demo, interrupt, threat, tidy, walkthrough, workspace};
 
 /// Options of `cargo xtask test`.
 #[derive(Debug, Args)]
@@ -22,16 +22,20 @@ pub(crate) struct TestArgs {
     /// Run only the walkthrough.
     #[arg(long, conflicts_with_all = ["quick", "clients"])]
     walkthrough: bool,
+    /// Run only the threat demo.
+    #[arg(long, conflicts_with_all = ["quick", "clients"])]
+    threat: bool,
 }
 
 /// Runs the stages that were asked for, all of them even when one fails, and sums up.
 pub(crate) fn run(args: &TestArgs) -> anyhow::Result<ExitCode> {
     let mut stages = Stages::default();
-    let is_all = !args.walkthrough && args.clients.is_none();
+    let is_all = !args.walkthrough && !args.threat && args.clients.is_none();
     if is_all {
         stages.cargo("formatting", &["fmt", "--all", "--check"]);
         stages.cargo("lints", &["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"]);
         stages.run("tidy", || Ok(tidy::run()? == ExitCode::SUCCESS));
+        stages.run("programs", || tools::need_busybox().map(|()| true));
         stages.cargo("tests", &["test", "--workspace", "--no-fail-fast"]);
     }
     if !args.quick {
@@ -39,6 +43,9 @@ pub(crate) fn run(args: &TestArgs) -> anyhow::Result<ExitCode> {
         interrupt::listen()?;
         if is_all || args.walkthrough {
             stages.run("walkthrough", walkthrough);
+        }
+        if is_all || args.threat {
+            stages.run("threat demo", threat_demo);
         }
         if is_all || args.clients.is_some() {
             let filter = args.clients.as_deref().unwrap_or_default();
@@ -66,6 +73,14 @@ fn walkthrough() -> anyhow::Result<bool> {
     let outcome = walkthrough::perform(&mut steps, &folder, networks).and_then(walkthrough::Running::stop);
     print_result(steps.done(), usize::from(outcome.is_err()), 0);
     outcome.map(|()| true)
+}
+
+fn threat_demo() -> anyhow::Result<bool> {
+    let folder = demo::emptied(&workspace::runs().join("threat"))?;
+    let mut steps = Steps::new();
+    let outcome = threat::perform(&mut steps, &folder);
+    print_result(steps.done(), usize::from(outcome.is_err()), 0);
+    outcome.map(|_| true)
 }
 
 /// The line that `cargo test` ends with.

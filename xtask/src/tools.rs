@@ -117,7 +117,7 @@ impl PythonTools {
 }
 
 /// A Python that can make virtual environments; Debian keeps that part in a package of its own.
-fn python() -> anyhow::Result<PathBuf> {
+pub(crate) fn python() -> anyhow::Result<PathBuf> {
     let (major, minor) = PYTHON_OLDEST;
     let probe = format!("import ensurepip, sys, venv; sys.exit(sys.version_info < ({major}, {minor}))");
     let find = || ["python3", "/usr/bin/python3"].into_iter().find(|python| runs(Path::new(python), &["-c", &probe]));
@@ -142,6 +142,14 @@ pub(crate) fn need_curl() -> anyhow::Result<()> {
         return Ok(());
     }
     install_packages("curl", &["curl"])
+}
+
+/// `busybox`, which the shell of the sensors is compared with.
+pub(crate) fn need_busybox() -> anyhow::Result<()> {
+    if runs(Path::new("busybox"), &["true"]) {
+        return Ok(());
+    }
+    install_packages("busybox", &["busybox"])
 }
 
 /// `ip`, which brings up the interface of a device's own network.
