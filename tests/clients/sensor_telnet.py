@@ -5,7 +5,6 @@ import hashlib
 import os
 import pty
 import select
-import shutil
 import socket
 import struct
 import subprocess
@@ -105,9 +104,6 @@ def logins_and_commands_are_told_without_passwords(sensor):
 
 @check
 def debians_telnet(sensor):
-    if not shutil.which("telnet"):
-        print("telnet is not installed: nothing was checked")
-        return
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     command = ["telnet", "127.0.0.1", str(sensor.port(23))]

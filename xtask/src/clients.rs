@@ -26,6 +26,7 @@ const MOSQUITTO_SCRIPT: &str = "mosquitto_clients";
 pub(crate) fn run(filter: &str) -> anyhow::Result<ClientOutcome> {
     PythonTools::Clients.install()?;
     tools::need_curl()?;
+    tools::need_telnet()?;
     let scratch = demo::emptied(&workspace::runs().join("client-checks"))?;
     let mut total = ClientOutcome::default();
     for script in scripts(filter)? {

@@ -144,6 +144,14 @@ pub(crate) fn need_curl() -> anyhow::Result<()> {
     install_packages("curl", &["curl"])
 }
 
+/// `telnet`, with which a persona is visited as people do it.
+pub(crate) fn need_telnet() -> anyhow::Result<()> {
+    if runs(Path::new("telnet"), &["--version"]) {
+        return Ok(());
+    }
+    install_packages("telnet", &["telnet"])
+}
+
 /// `busybox`, which the shell of the sensors is compared with.
 pub(crate) fn need_busybox() -> anyhow::Result<()> {
     if runs(Path::new("busybox"), &["true"]) {

@@ -191,7 +191,7 @@ fn with_hint(error: SensorError) -> anyhow::Error {
 
 fn announce(sensor: &Sensor, section: &SensorSection, folder: &Path) -> anyhow::Result<()> {
     let mut lines =
-        vec![format!("komainu {} sensor {} on {}", env!("CARGO_PKG_VERSION"), section.id, folder.display())];
+        vec![format!("komainu {}, sensor `{}`, in {}", env!("CARGO_PKG_VERSION"), section.id, folder.display())];
     for open in sensor.listening() {
         let on = if open.port == open.address.port() { String::new() } else { format!("  for port {}", open.port) };
         lines.push(format!("  {:<10} {:<7} {}{on}", open.persona, open.service, open.address));
