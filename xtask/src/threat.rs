@@ -57,7 +57,7 @@ pub(crate) fn perform(steps: &mut Steps, folder: &Path) -> anyhow::Result<Camera
             &["/cgi-bin/config.cgi", "--form", &form],
         ] {
             let status = camera.curl(options)?;
-            notes.show(format!("GET or POST {} -> {status}", options[0]));
+            notes.show(format!("curl {} -> {status}", options[0]));
         }
         Ok(())
     })?;

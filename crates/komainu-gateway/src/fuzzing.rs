@@ -18,7 +18,6 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::broker::{Broker, BrokerPorts};
 use crate::gatekeeper::Fleet;
 use crate::limits::Limits;
-use crate::log_budget::Budgets;
 use crate::meter::Meters;
 use crate::policies::PolicyCache;
 use crate::trusted::PlainTestGatekeeper;
