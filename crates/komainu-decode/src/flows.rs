@@ -319,7 +319,7 @@ impl FlowTable {
             self.counts.stray += 1;
             return;
         }
-        if let Some(announced) = state.tcp(at, source, packet, segment, frame_bytes, observer) {
+        for announced in state.tcp(at, source, packet, segment, frame_bytes, observer) {
             self.announce(announced, observer);
         }
     }
@@ -556,7 +556,7 @@ impl State {
         segment: &Segment<'_>,
         frame_bytes: u64,
         observer: &mut dyn FlowObserver,
-    ) -> Option<Announced> {
+    ) -> Vec<Announced> {
         let side = self.count(at, source, segment.payload.len(), frame_bytes);
         self.flow.sent[side.index()].tcp_flags |= segment.flags;
         let mut streams = self.streams.take().expect("a TCP flow has streams");
@@ -647,14 +647,14 @@ impl State {
     }
 
     /// Lets `act` use the conversation; what it tells is passed on with the flow and the time. Gives back the data
-    /// connection that was announced, if there was one.
+    /// connections that were announced.
     fn tell(
         &mut self,
         at: PacketTime,
         observer: &mut dyn FlowObserver,
         act: impl FnOnce(&mut Conversation, &mut dyn Observer),
-    ) -> Option<Announced> {
-        let mut teller = Teller { flow: &self.flow, at, observer, announced: None };
+    ) -> Vec<Announced> {
+        let mut teller = Teller { flow: &self.flow, at, observer, announced: Vec::new() };
         act(&mut self.conversation, &mut teller);
         let announced = teller.announced;
         self.flow.protocol = self.conversation.protocol().or(self.flow.protocol);
@@ -667,7 +667,8 @@ struct Teller<'a> {
     flow: &'a Flow,
     at: PacketTime,
     observer: &'a mut dyn FlowObserver,
-    announced: Option<Announced>,
+    /// Data connections, in the order in which they were announced.
+    announced: Vec<Announced>,
 }
 
 impl Observer for Teller<'_> {
@@ -679,7 +680,7 @@ impl Observer for Teller<'_> {
             // own ends are not.
             let (opener, listener) =
                 if *passive { (self.flow.client, self.flow.server) } else { (self.flow.server, self.flow.client) };
-            self.announced = Some(Announced {
+            self.announced.push(Announced {
                 at: self.at,
                 opener: opener.ip(),
                 listener: SocketAddr::new(listener.ip(), address.port),

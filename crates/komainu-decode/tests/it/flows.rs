@@ -207,6 +207,25 @@ fn a_file_over_ftp_comes_over_another_connection() {
 }
 
 #[test]
+fn two_files_over_ftp_that_are_announced_in_one_segment() {
+    let control = Ends::new("198.51.100.7:40000", "192.0.2.1:21");
+    let answers: &[u8] = b"200 ok\r\n150 one\r\n226 done\r\n200 ok\r\n150 two\r\n226 done\r\n";
+    let mut frames = control.conversation(
+        &[
+            (Side::Server, b"220 ready\r\n"),
+            (Side::Client, b"PORT 198,51,100,7,156,65\r\nRETR one\r\nPORT 198,51,100,7,156,66\r\nRETR two\r\n"),
+            (Side::Server, answers),
+        ],
+        1_000,
+    );
+    for (port, text) in [(40_001, &b"first "[..]), (40_002, b"second")] {
+        let data = Ends::new("192.0.2.1:20", &format!("198.51.100.7:{port}"));
+        frames.extend(data.conversation(&[(Side::Client, text)], 1_000));
+    }
+    assert_eq!(String::from_utf8_lossy(&told(&frames).contents), "first second");
+}
+
+#[test]
 fn captures_of_every_form_hold_the_same() {
     let frames = web().conversation(&[(Side::Client, REQUEST), (Side::Server, ANSWER)], 33);
     let expected: Vec<(i64, Vec<u8>)> = frames
