@@ -110,6 +110,10 @@ def from_the_standard_input_and_into_a_folder(place):
     digest = hashlib.sha256(UPLOAD).hexdigest()
     [kept] = [path for path in (out / "artifacts").rglob("*") if path.name == digest]
     equal((UPLOAD[:20] in kept.read_bytes(), oct(kept.stat().st_mode & 0o777)), (False, "0o600"))
+    exported = place.path / "agent.cfg"
+    command = [KOMAINU, "sensor", "artifacts", "export", digest, "--out", exported, "--data", out]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    equal(exported.read_bytes() == UPLOAD, True, "the file comes out as it was sent")
 
 
 @check

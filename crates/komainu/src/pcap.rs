@@ -1,18 +1,20 @@
 //! `komainu pcap`: what a capture file shows, as the records of a sensor.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use komainu_engines::DataFolder;
 use komainu_ports::{IdSource as _, RandomIds};
 use komainu_sensor::{
-    ArtifactLimits, ArtifactStore, CaptureSummary, EventLog, Passwords, RecordLimits, Recorder, RecorderParts,
-    Rotation, SensorIdentity, key_file, read_capture,
+    ArtifactLimits, CaptureSummary, EventLog, Passwords, RecordLimits, Recorder, RecorderParts, Rotation,
+    SensorIdentity, read_capture,
 };
+
+use crate::sensor;
 
 /// The name of the sensor in records that come from a capture.
 const SENSOR_ID: &str = "capture";
@@ -32,9 +34,15 @@ pub(crate) struct PcapArgs {
     clear_passwords: bool,
 }
 
+/// What records, and the folder that it writes to: no other program may, as long as it is held.
+struct Recording {
+    recorder: Arc<Recorder>,
+    _folder: Option<DataFolder>,
+}
+
 /// Reads the files one after the other.
 pub(crate) fn run(args: &PcapArgs) -> anyhow::Result<()> {
-    let recorder = recorder(args)?;
+    let Recording { recorder, _folder } = recorder(args)?;
     let mut failed = 0;
     for path in &args.files {
         let name = path.display();
@@ -56,7 +64,7 @@ pub(crate) fn run(args: &PcapArgs) -> anyhow::Result<()> {
         bail!("{} lines could not be written", log.lines_lost());
     }
     if let Some(out) = &args.out {
-        eprintln!("events and files: {}", out.display());
+        eprintln!("events: {}; files: komainu sensor artifacts list --data {0}", out.display());
     }
     if failed > 0 {
         bail!("{failed} of {} captures could not be read to their end", args.files.len());
@@ -64,36 +72,25 @@ pub(crate) fn run(args: &PcapArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn recorder(args: &PcapArgs) -> anyhow::Result<Arc<Recorder>> {
-    let (log, artifacts, key) = match &args.out {
-        None => (EventLog::to_writer(io::stdout()), None, RandomIds.secret()),
-        Some(out) => {
-            fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(out)
-                .with_context(|| format!("cannot make the folder {}", out.display()))?;
-            let log = EventLog::to_files(out, Rotation::default())
-                .with_context(|| format!("cannot write event logs to {}", out.display()))?;
-            let artifacts =
-                ArtifactStore::open(&out.join("artifacts"), &key_in(out, "artifacts.key")?, ArtifactLimits::default())
-                    .with_context(|| format!("cannot open {}", out.join("artifacts").display()))?;
-            (log, Some(Arc::new(artifacts)), key_in(out, "passwords.key")?)
+fn recorder(args: &PcapArgs) -> anyhow::Result<Recording> {
+    let folder =
+        args.out.as_deref().map(DataFolder::open).transpose().context("cannot use the folder for the events")?;
+    let (log, artifacts, hashed) = match &folder {
+        None => (EventLog::to_writer(io::stdout()), None, Passwords::hashed(&RandomIds.secret())),
+        Some(folder) => {
+            let log = EventLog::to_files(folder.path(), Rotation::default()).context("cannot open the event logs")?;
+            let artifacts = sensor::open_artifacts(folder, ArtifactLimits::default())?;
+            (log, Some(Arc::new(artifacts)), sensor::hashed_passwords(folder)?)
         }
     };
-    Ok(Recorder::new(RecorderParts {
+    let recorder = Recorder::new(RecorderParts {
         log: Arc::new(log),
         artifacts,
         sensor: SensorIdentity { id: SENSOR_ID.to_owned(), site: None, country: None },
-        passwords: if args.clear_passwords { Passwords::Clear } else { Passwords::hashed(&key) },
+        passwords: if args.clear_passwords { Passwords::Clear } else { hashed },
         limits: RecordLimits::default(),
-    }))
-}
-
-/// The key in a file of the folder, which is made when there is none.
-fn key_in(folder: &Path, name: &str) -> anyhow::Result<[u8; 32]> {
-    let path = folder.join(name);
-    key_file(&path, &RandomIds.secret()).with_context(|| format!("cannot use the key {}", path.display()))
+    });
+    Ok(Recording { recorder, _folder: folder })
 }
 
 fn describe(summary: &CaptureSummary) -> String {

@@ -52,7 +52,7 @@ pub(crate) struct SensorArgs {
 
 #[derive(Debug, Subcommand)]
 enum SensorCommand {
-    /// What attackers left behind.
+    /// What attackers left behind: on a sensor, or in the captures of `komainu pcap --out DIR` with `--data DIR`.
     #[command(subcommand)]
     Artifacts(ArtifactsCommand),
 }
@@ -111,7 +111,8 @@ pub(crate) async fn run(config: Config, data: &Path) -> anyhow::Result<()> {
     let folder = DataFolder::open(&sensor_folder(data)).context(LOCK_HINT)?;
     let mut stop = Stop::listen()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let artifacts = open_artifacts(&folder, section)?;
+    let limits = ArtifactLimits { total_bytes_max: section.artifacts_bytes_max, ..ArtifactLimits::default() };
+    let artifacts = open_artifacts(&folder, limits)?;
     let log = EventLog::to_files(
         folder.path(),
         Rotation { bytes_max: section.log_file_bytes_max, files_max: section.log_files_max },
@@ -152,20 +153,23 @@ fn sensor_folder(data: &Path) -> PathBuf {
     data.join("sensor")
 }
 
-fn open_artifacts(folder: &DataFolder, section: &SensorSection) -> anyhow::Result<ArtifactStore> {
+/// The store of a folder with records, which is made when there is none.
+pub(crate) fn open_artifacts(folder: &DataFolder, limits: ArtifactLimits) -> anyhow::Result<ArtifactStore> {
     let key = key_file(&folder.file(ARTIFACTS_KEY), &RandomIds.secret()).context("cannot make the artifacts' key")?;
-    let limits = ArtifactLimits { total_bytes_max: section.artifacts_bytes_max, ..ArtifactLimits::default() };
     ArtifactStore::open(&folder.file(ARTIFACTS), &key, limits).context("cannot open the store of artifacts")
 }
 
 fn passwords(folder: &DataFolder, section: &SensorSection) -> anyhow::Result<Passwords> {
     Ok(match section.passwords {
         PasswordsShown::Clear => Passwords::Clear,
-        PasswordsShown::Hashed => {
-            let key = key_file(&folder.file(PASSWORDS_KEY), &RandomIds.secret());
-            Passwords::hashed(&key.context("cannot make the passwords' key")?)
-        }
+        PasswordsShown::Hashed => hashed_passwords(folder)?,
     })
+}
+
+/// Passwords as digests under the key of a folder with records, which is made when there is none.
+pub(crate) fn hashed_passwords(folder: &DataFolder) -> anyhow::Result<Passwords> {
+    let key = key_file(&folder.file(PASSWORDS_KEY), &RandomIds.secret()).context("cannot make the passwords' key")?;
+    Ok(Passwords::hashed(&key))
 }
 
 fn placed(section: &SensorSection) -> anyhow::Result<Vec<Placed>> {
@@ -204,7 +208,9 @@ fn announce(sensor: &Sensor, section: &SensorSection, folder: &Path) -> anyhow::
 
 /// The store, while a sensor may be writing to it.
 fn store_to_read(data: &Path) -> anyhow::Result<ArtifactStore> {
-    let folder = sensor_folder(data);
+    // The folder that `komainu pcap --out` makes has its records at its top.
+    let is_of_captures = data.join(ARTIFACTS_KEY).exists();
+    let folder = if is_of_captures { data.to_owned() } else { sensor_folder(data) };
     let key_path = folder.join(ARTIFACTS_KEY);
     let key = read_key(&key_path)
         .with_context(|| format!("cannot read {} (has a sensor run on this data folder?)", key_path.display()))?;
