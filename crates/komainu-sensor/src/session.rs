@@ -225,7 +225,7 @@ impl Session {
 
     /// Takes what a side said next: bytes of a stream, or one datagram.
     pub fn data(&mut self, at: i64, side: Side, bytes: &[u8]) {
-        self.keeper.counted[index(side)].bytes += bytes.len() as u64;
+        self.keeper.count(side, 0, bytes.len() as u64);
         self.conversation.data(side, bytes, &mut Listener { keeper: &mut self.keeper, at });
     }
 
@@ -263,7 +263,7 @@ impl Observer for Listener<'_> {
     }
 
     fn protocol(&mut self, protocol: Protocol) {
-        self.keeper.protocol = Some(protocol);
+        self.keeper.protocol(protocol);
     }
 }
 

@@ -1,7 +1,5 @@
 //! `coap`, in the honeypot log: Suricata's schema has no words for it.
 
-use std::fmt::Write;
-
 use komainu_decode::coap::{Block, Event, Message, MessageKind};
 use serde::Serialize;
 
@@ -72,7 +70,7 @@ impl<'a> Coap<'a> {
             code: message.code.to_string(),
             method: message.code.method(),
             message_id: message.message_id,
-            token: hex(message.token),
+            token: hex::encode(message.token),
             uri_host: message.uri_host().map(Text),
             uri_path: some(path),
             uri_query: some(query),
@@ -86,14 +84,6 @@ impl<'a> Coap<'a> {
             payload: some(&message.payload[..message.payload.len().min(PAYLOAD_BYTES_MAX)]),
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let mut digits = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        write!(digits, "{byte:02x}").expect("a string takes everything");
-    }
-    digits
 }
 
 #[cfg(test)]

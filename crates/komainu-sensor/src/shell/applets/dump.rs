@@ -281,8 +281,7 @@ pub(super) fn sum(run: &mut Run<'_>, call: &Call<'_>) -> Status {
             Ok(bytes) => {
                 run.pay(bytes.len() * 8)?;
                 let digest = super::super::digest::digest(call.applet, &bytes);
-                let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-                run.line([hex.as_bytes(), b"  ", &name].concat());
+                run.line([digest.as_bytes(), b"  ", &name].concat());
             }
             Err(error) => {
                 call.cannot_open(run, &name, error);
