@@ -21,7 +21,8 @@ pub(crate) struct DemoArgs {
     /// Show the other guardian instead: a camera that is none is attacked, and what was done is written down.
     #[arg(long)]
     threat: bool,
-    /// The folder to do it in, which must be new or empty [default: target/demo, emptied first].
+    /// The folder to do it in, which must be new or empty [default: target/demo or
+    /// target/demo-threat, emptied first].
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 }
@@ -31,14 +32,15 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     println!("Building komainu …");
     workspace::build_komainu()?;
     interrupt::listen()?;
+    let folder = |name: &str| match &args.data {
+        Some(folder) => new_folder(folder),
+        None => emptied(&workspace::runs().join(name)),
+    };
     if args.threat {
-        return threat(args);
+        return threat(&folder("demo-threat")?);
     }
     let networks = walkthrough::prepare()?;
-    let folder = match &args.data {
-        Some(folder) => new_folder(folder)?,
-        None => emptied(&workspace::runs().join("demo"))?,
-    };
+    let folder = folder("demo")?;
 
     println!("\nAWS's Device Defender walkthrough, on your own server, in {}\n", folder.display());
     let mut steps = Steps::new();
@@ -57,14 +59,10 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Lets a camera be attacked, and shows what was recorded.
-fn threat(args: &DemoArgs) -> anyhow::Result<ExitCode> {
-    let folder = match &args.data {
-        Some(folder) => new_folder(folder)?,
-        None => emptied(&workspace::runs().join("demo-threat"))?,
-    };
+fn threat(folder: &Path) -> anyhow::Result<ExitCode> {
     println!("\nA camera that is none, in {}\n", folder.display());
     let mut steps = Steps::new();
-    let camera = threat::perform(&mut steps, &folder)?;
+    let camera = threat::perform(&mut steps, folder)?;
     println!("\nAll {} steps were seen, in {} s.", steps.done(), steps.elapsed().as_secs());
     println!("Records and artifacts: {}\n\n{}", folder.display(), camera.next_commands());
     Ok(ExitCode::SUCCESS)

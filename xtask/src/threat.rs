@@ -4,7 +4,7 @@
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -20,7 +20,7 @@ const START_LIMIT: Duration = Duration::from_secs(30);
 const PORT_OFFSETS: [u16; 4] = [20_000, 21_000, 25_000, 30_000];
 /// The camera's ports.
 const CAMERA_PORTS: [u16; 5] = [23, 2323, 80, 81, 34567];
-/// What the attacker of the demo leaves on the camera, and its digest.
+/// What the attacker of the demo leaves on the camera.
 const LEFT: &str = "this is a harmless file of the demo\n";
 
 /// A camera that is none, and where it keeps its records.
@@ -34,7 +34,7 @@ pub(crate) struct Camera {
 pub(crate) fn perform(steps: &mut Steps, folder: &Path) -> anyhow::Result<Camera> {
     tools::need_curl()?;
     let python = tools::python()?;
-    let camera = steps.step("a camera that is none is on the network", |notes| {
+    let mut camera = steps.step("a camera that is none is on the network", |notes| {
         let camera = Camera::start(folder)?;
         notes
             .show(camera.program.output().lines().filter(|line| line.starts_with("  ")).collect::<Vec<_>>().join("\n"));
@@ -61,15 +61,14 @@ pub(crate) fn perform(steps: &mut Steps, folder: &Path) -> anyhow::Result<Camera
         }
         Ok(())
     })?;
-    let data = camera.data.clone();
-    let camera = steps.step("the sensor stops, with every record written", |_| {
-        let Camera { mut program, data, offset } = camera;
-        let status: ExitStatus = program.stop()?;
+    steps.step("the sensor stops, with every record written", |_| {
+        let status = camera.program.stop()?;
         ensure!(status.success(), "the sensor ended with {status}");
-        Ok(Camera { program, data, offset })
+        Ok(())
     })?;
+    let honeypot_log = camera.data.join("sensor/honeypot.json");
     steps.step("sessions, logins and commands were recorded", |notes| {
-        let lines = records(&data.join("sensor/honeypot.json"))?;
+        let lines = records(&honeypot_log)?;
         let sessions: Vec<&Value> = lines.iter().filter(|line| line["event_type"] == "honeypot").collect();
         ensure!(sessions.len() == 4, "4 connections were made, {} sessions are recorded", sessions.len());
         for session in &sessions {
@@ -83,7 +82,7 @@ pub(crate) fn perform(steps: &mut Steps, folder: &Path) -> anyhow::Result<Camera
         for url in ["http://192.0.2.1/demo.arm7", "tftp://192.0.2.1/demo.arm7"] {
             ensure!(urls.contains(&url), "{url} is missing: {urls:?}");
         }
-        let everything = fs::read_to_string(data.join("sensor/honeypot.json")).context("cannot read the records")?;
+        let everything = fs::read_to_string(&honeypot_log).context("cannot read the records")?;
         for secret in ["xc3511", "no-such-password"] {
             ensure!(!everything.contains(secret), "the password {secret} stands in the records");
         }

@@ -1,8 +1,8 @@
 //! The `komainu` program: command line, configuration, assembly.
 //!
 //! `komainu serve` runs everything in one process on one data folder; `komainu sensor` runs apart from it, on a network
-//! that is hostile. The other commands talk to the running server
-//! through the admin socket in that folder, or open the folder themselves when no server runs.
+//! that is hostile. Most other commands talk to the running server through the admin socket in that folder, or open the
+//! folder themselves when no server runs.
 
 mod admin;
 mod bench;
