@@ -30,6 +30,16 @@ pub trait Observer {
     fn protocol(&mut self, protocol: Protocol) {
         let _ = protocol;
     }
+
+    /// A side said this, as it was sent: told before the facts that it shows, by whoever puts the flow together.
+    fn payload(&mut self, side: Side, bytes: &[u8]) {
+        let _ = (side, bytes);
+    }
+
+    /// The next bytes of a side are not known: told in the same way.
+    fn lost(&mut self, side: Side, bytes: u64) {
+        let _ = (side, bytes);
+    }
 }
 
 impl<F: FnMut(Place, Fact<'_>)> Observer for F {

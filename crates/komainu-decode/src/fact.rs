@@ -75,6 +75,11 @@ pub enum Secret<'a> {
         /// What was sent.
         bytes: &'a [u8],
     },
+    /// A key of which the other half is the secret.
+    PublicKey {
+        /// Its fingerprint, such as `SHA256:…` with SSH.
+        fingerprint: &'a str,
+    },
 }
 
 /// Somebody asked for something to be run.
@@ -149,6 +154,12 @@ pub enum FileVia {
     MqttPublish,
     /// The database file that a Redis server sends its replica.
     RedisReplication,
+    /// What a Redis server was told to save.
+    RedisSave,
+    /// `scp` to the target. What SSH carries only its two ends see.
+    ScpUpload,
+    /// A file that was written over SFTP.
+    SftpUpload,
 }
 
 /// Something that the protocol does not allow, or that is beyond a bound.

@@ -121,6 +121,14 @@ pub trait FlowObserver {
     fn protocol(&mut self, flow: &Flow, protocol: Protocol) {
         let _ = (flow, protocol);
     }
+    /// A side of a flow said this, put in order: told before the facts that it shows.
+    fn payload(&mut self, flow: &Flow, at: PacketTime, side: Side, bytes: &[u8]) {
+        let _ = (flow, at, side, bytes);
+    }
+    /// The next bytes of a side of a flow are not known: told in the same way.
+    fn lost(&mut self, flow: &Flow, side: Side, bytes: u64) {
+        let _ = (flow, side, bytes);
+    }
     /// A flow showed something at a time.
     fn fact(&mut self, flow: &Flow, at: PacketTime, place: Place, fact: Fact<'_>);
     /// A flow ends. Each flow that begins ends once.
@@ -692,6 +700,14 @@ impl Observer for Teller<'_> {
 
     fn protocol(&mut self, protocol: Protocol) {
         self.observer.protocol(self.flow, protocol);
+    }
+
+    fn payload(&mut self, side: Side, bytes: &[u8]) {
+        self.observer.payload(self.flow, self.at, side, bytes);
+    }
+
+    fn lost(&mut self, side: Side, bytes: u64) {
+        self.observer.lost(self.flow, side, bytes);
     }
 }
 

@@ -3,6 +3,8 @@
 //! Attackers try every protocol on every port, so what was said counts for more than the port; the port decides only
 //! where the first bytes fit several protocols or none, as with Telnet.
 
+mod datagrams;
+
 use std::fmt;
 
 use crate::{
@@ -174,6 +176,16 @@ impl Conversation {
         Self { transport, server_port: 0, state: State::Decoding { protocol, decoder } }
     }
 
+    /// A data connection of FTP, for whoever is an end of it.
+    pub fn of_ftp_data(reader: ftp::DataReader) -> Self {
+        Self::of_announced(Protocol::Ftp, Box::new(reader), Transport::Tcp)
+    }
+
+    /// The port that the server stands for.
+    pub fn server_port(&self) -> u16 {
+        self.server_port
+    }
+
     /// The protocol, once it is known.
     pub fn protocol(&self) -> Option<Protocol> {
         match &self.state {
@@ -184,6 +196,7 @@ impl Conversation {
 
     /// Takes what a side said next: bytes of a stream, or one datagram.
     pub fn data(&mut self, side: Side, bytes: &[u8], observer: &mut dyn Observer) {
+        observer.payload(side, bytes);
         match &mut self.state {
             State::Decoding { decoder, .. } => decoder.data(side, bytes, observer),
             State::Unknown => {}
@@ -209,6 +222,7 @@ impl Conversation {
 
     /// Learns that the next `bytes` bytes of a side are not known.
     pub fn gap(&mut self, side: Side, bytes: u64, observer: &mut dyn Observer) {
+        observer.lost(side, bytes);
         match &mut self.state {
             State::Decoding { decoder, .. } => decoder.gap(side, bytes, observer),
             State::Unknown => {}
@@ -492,7 +506,7 @@ fn identify_datagram(server_port: u16, bytes: &[u8]) -> Verdict {
     if contains(line, b" SIP/2.0") || line.starts_with(b"SIP/2.0 ") || server_port == 5060 {
         return known(Protocol::Sip);
     }
-    Verdict::Unknown
+    datagrams::by_content(bytes).map_or(Verdict::Unknown, Verdict::Is)
 }
 
 fn begins(bytes: &[u8], with: &[u8], protocol: Protocol) -> Option<Verdict> {
@@ -577,6 +591,8 @@ mod tests {
         client(53, b"\0\x01", Some(Protocol::Dns));
         client(69, b"\0\x01a\0octet\0", Some(Protocol::Tftp));
         client(40000, b"REGISTER sip:a SIP/2.0\r\n", Some(Protocol::Sip));
+        client(40000, b"\0\x01a\0octet\0", Some(Protocol::Tftp));
+        client(40000, b"\x40\x01\0\x01\xbb.well-known\x04core", Some(Protocol::Coap));
         client(40000, b"\x01", None);
     }
 

@@ -101,6 +101,11 @@ impl<'a> Headers<'a> {
         Self { lines }
     }
 
+    /// The lines as they were sent, the empty one at the end included where it is there.
+    pub fn lines(&self) -> &'a [u8] {
+        self.lines
+    }
+
     /// Name and value of each field, without the white space around them. The value of a folded field has its line ends
     /// in it; of a line without a colon, all is name.
     pub fn iter(&self) -> HeaderIter<'a> {

@@ -225,6 +225,7 @@ fn shown(fact: &Fact<'_>, event: fn(&Fact<'_>) -> String) -> String {
                 Secret::None => "-".to_owned(),
                 Secret::Password(password) => format!("'{}'", password.escape_ascii()),
                 Secret::Response { mechanism, bytes } => format!("{mechanism} {}", bytes.escape_ascii()),
+                Secret::PublicKey { fingerprint } => (*fingerprint).to_owned(),
             };
             let answer = match accepted {
                 Some(true) => "accepted",

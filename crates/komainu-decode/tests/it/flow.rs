@@ -92,6 +92,7 @@ fn common(fact: &Fact<'_>) -> Option<String> {
                 Secret::None => "nothing".to_owned(),
                 Secret::Password(password) => format!("password {}", text(password)),
                 Secret::Response { mechanism, .. } => (*mechanism).to_owned(),
+                Secret::PublicKey { fingerprint } => (*fingerprint).to_owned(),
             };
             format!("login {} with {secret}, accepted {accepted:?}", text(user))
         }

@@ -556,6 +556,7 @@ impl Observer for Watch {
                     Secret::None => "nothing".to_owned(),
                     Secret::Password(password) => format!("password {}", password.escape_ascii()),
                     Secret::Response { mechanism, bytes } => format!("{mechanism} of {} bytes", bytes.len()),
+                    Secret::PublicKey { fingerprint } => (*fingerprint).to_owned(),
                 };
                 self.line(format!("login {} {secret} accepted {accepted:?}", user.escape_ascii()));
             }

@@ -103,6 +103,7 @@ fn common(fact: &Fact<'_>) -> Option<Said> {
                 Secret::None => "nothing".to_owned(),
                 Secret::Password(password) => text(password),
                 Secret::Response { mechanism, bytes } => format!("{mechanism} {}", text(bytes)),
+                Secret::PublicKey { fingerprint } => (*fingerprint).to_owned(),
             };
             let accepted = match accepted {
                 Some(true) => "accepted",
