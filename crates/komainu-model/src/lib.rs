@@ -8,6 +8,7 @@
 
 mod access;
 mod alert;
+mod appliance;
 mod change;
 mod egress;
 mod fleet;
@@ -23,6 +24,10 @@ pub use access::{AccessKey, AccessKeyId, AccessKeyStatus, SecretKey};
 pub use alert::{
     AlertContext, Delivery, DeliveryId, DeliveryState, Notification, NotificationKind, NotificationSignature, Protocol,
     Subscription, SubscriptionId, SubscriptionState, SubscriptionToken, Topic, TopicName,
+};
+pub use appliance::{
+    Appliance, ApplianceIndex, ApplianceName, EgressLimits, EgressProfile, ExposedPort, HostName, InterfaceName,
+    RelayMode, RelayTransport, ReleaseState,
 };
 pub use change::{Batch, Change, Record, RecordKey};
 pub use egress::{EgressDenied, EgressRules};
