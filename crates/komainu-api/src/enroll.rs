@@ -9,12 +9,15 @@ use komainu_model::{
 use komainu_ports::{Authority, AuthorityError, CertificateSubject, Clock, IdSource, StoreError};
 use komainu_registry::{CreatePolicy, CreateThing, Decision, Registry, RegistryError};
 
-use crate::Api;
 use crate::control::{ControlPlane, View};
 use crate::iot::certificates::{COMMON_NAME, issued};
+use crate::{Api, sensors};
 
 /// The policy of enrolled devices. It is made with the first one; operators may change it as any other.
 const POLICY: &str = "KomainuDevice";
+
+/// The policy of enrolled sensors.
+const SENSOR_POLICY: &str = "KomainuSensor";
 
 /// The longest common name of a certificate (`ub-common-name`, RFC 5280 appendix A); names of things may be longer.
 const COMMON_NAME_CHARS_MAX: usize = 64;
@@ -68,7 +71,40 @@ impl Api {
     /// policy `KomainuDevice` count for it; all or nothing. A thing that is there already gets a further certificate.
     /// Blocks.
     pub fn enroll(&self, scope: &Scope, name: &str) -> Result<EnrolledDevice, EnrollError> {
-        enroll(&self.control, &*self.authority, &*self.clock, &*self.ids, scope, name)
+        self.enroll_as(Role::Device, scope, name)
+    }
+
+    /// The same for a sensor: the policy `KomainuSensor` counts for it, which allows it to hand in its own records and
+    /// nothing else. Blocks.
+    pub fn enroll_sensor(&self, scope: &Scope, name: &str) -> Result<EnrolledDevice, EnrollError> {
+        self.enroll_as(Role::Sensor, scope, name)
+    }
+
+    fn enroll_as(&self, role: Role, scope: &Scope, name: &str) -> Result<EnrolledDevice, EnrollError> {
+        enroll(&self.control, &*self.authority, &*self.clock, &*self.ids, role, scope, name)
+    }
+}
+
+/// What is enrolled.
+#[derive(Debug, Clone, Copy)]
+enum Role {
+    Device,
+    Sensor,
+}
+
+impl Role {
+    const fn policy(self) -> &'static str {
+        match self {
+            Self::Device => POLICY,
+            Self::Sensor => SENSOR_POLICY,
+        }
+    }
+
+    fn document(self, scope: &Scope) -> String {
+        match self {
+            Self::Device => device_policy(scope),
+            Self::Sensor => sensor_policy(scope),
+        }
     }
 }
 
@@ -77,11 +113,12 @@ fn enroll(
     authority: &dyn Authority,
     clock: &dyn Clock,
     ids: &dyn IdSource,
+    role: Role,
     scope: &Scope,
     name: &str,
 ) -> Result<EnrolledDevice, EnrollError> {
     let name = ThingName::parse(name)?;
-    let policy = PolicyName::parse(POLICY)?;
+    let policy = PolicyName::parse(role.policy())?;
     let common_name = if name.as_str().len() <= COMMON_NAME_CHARS_MAX { name.as_str() } else { COMMON_NAME };
     let subject = CertificateSubject { common_name: common_name.to_owned() };
     let (certificate, keys) = authority.issue_with_new_key(&subject, clock.now())?;
@@ -96,7 +133,7 @@ fn enroll(
         }
         if view.registry.policy(&policy).is_err() {
             let wanted =
-                CreatePolicy { name: policy.clone(), document: device_policy(scope).into(), tags: Default::default() };
+                CreatePolicy { name: policy.clone(), document: role.document(scope).into(), tags: Default::default() };
             steps.take(|registry| registry.create_policy(&wanted, view.now))?;
         }
         steps.take(|registry| registry.register_certificate(&new, view.now))?;
@@ -193,6 +230,26 @@ fn device_policy(scope: &Scope) -> String {
     )
 }
 
+/// What enrolled sensors may do: hand in records under their own name. They may not connect as devices do, and nothing
+/// is ever published to the topic that names this right.
+fn sensor_policy(scope: &Scope) -> String {
+    let right = sensors::right("${iot:Connection.Thing.ThingName}");
+    let right = scope.arn("iot", format!("topic/{right}"));
+    format!(
+        r#"{{
+  "Version": "2012-10-17",
+  "Statement": [
+    {{
+      "Effect": "Allow",
+      "Action": "iot:Publish",
+      "Resource": "{right}"
+    }}
+  ]
+}}
+"#
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU8, Ordering};
@@ -267,7 +324,29 @@ mod tests {
         }
 
         fn enroll(&self, name: &str) -> Result<EnrolledDevice, EnrollError> {
-            enroll(&self.control, &self.authority, &*self.clock, &SeededIds::new(7), &scope(), name)
+            self.enroll_as(Role::Device, name)
+        }
+
+        fn enroll_as(&self, role: Role, name: &str) -> Result<EnrolledDevice, EnrollError> {
+            enroll(&self.control, &self.authority, &*self.clock, &SeededIds::new(7), role, &scope(), name)
+        }
+
+        /// Asks a device's policies whether they allow an action of a client.
+        fn allows(&self, device: &EnrolledDevice, client_id: Option<&str>, action: Action, resource: &str) -> bool {
+            let principal = self.control.principal(&device.certificate).unwrap();
+            let documents: Vec<_> =
+                principal.policies.iter().map(|text| Arc::new(PolicyDocument::parse(text).unwrap())).collect();
+            let facts = CertificateFacts { id: device.certificate, fields: Default::default() };
+            let scope = scope();
+            let things = principal.things.iter().map(|attached| (&attached.thing, attached.kind));
+            let context = ConnectionContext {
+                scope: &scope,
+                client_id,
+                source_ip: None,
+                thing: connection_thing(things, client_id),
+                certificate: Some(&facts),
+            };
+            CompiledPolicies::compile(&documents, &context).allows(action, resource)
         }
     }
 
@@ -321,22 +400,8 @@ mod tests {
     fn the_policy_reaches_no_other_devices_topics() {
         let world = World::new();
         let device = world.enroll("lamp").unwrap();
-        let principal = world.control.principal(&device.certificate).unwrap();
-        let documents: Vec<_> =
-            principal.policies.iter().map(|text| Arc::new(PolicyDocument::parse(text).unwrap())).collect();
-        let facts = CertificateFacts { id: device.certificate, fields: Default::default() };
-        let (scope, client_id) = (scope(), Some("lamp-rogue"));
-        let things = principal.things.iter().map(|attached| (&attached.thing, attached.kind));
-        let context = ConnectionContext {
-            scope: &scope,
-            client_id,
-            source_ip: None,
-            thing: connection_thing(things, client_id),
-            certificate: Some(&facts),
-        };
-        let policies = CompiledPolicies::compile(&documents, &context);
         let check = |action, resource: &str, expected| {
-            assert_eq!(policies.allows(action, resource), expected, "{action:?} {resource}");
+            assert_eq!(world.allows(&device, Some("lamp-rogue"), action, resource), expected, "{action:?} {resource}");
         };
         use Action::{Connect, Publish, Receive, RetainPublish, Subscribe};
         check(Connect, "lamp", true);
@@ -358,5 +423,27 @@ mod tests {
                 check(action, topic, false);
             }
         }
+    }
+
+    #[test]
+    fn a_sensor_may_hand_in_its_records_and_nothing_else() {
+        let world = World::new();
+        let sensor = world.enroll_as(Role::Sensor, "tokyo").unwrap();
+        assert_eq!(sensor.policy.as_str(), "KomainuSensor");
+        let check = |client_id, action, resource: &str, expected| {
+            assert_eq!(world.allows(&sensor, client_id, action, resource), expected, "{action:?} {resource}");
+        };
+        check(None, Action::Publish, "$komainu/sensors/tokyo/ingest", true);
+        check(None, Action::Publish, "$komainu/sensors/osaka/ingest", false);
+        check(None, Action::RetainPublish, "$komainu/sensors/tokyo/ingest", false);
+        check(Some("tokyo"), Action::Connect, "tokyo", false);
+        for topic in ["tokyo/status", "/all", "$aws/things/tokyo/defender/metrics/json"] {
+            for action in [Action::Publish, Action::RetainPublish, Action::Receive, Action::Subscribe] {
+                check(Some("tokyo"), action, topic, false);
+            }
+        }
+        let device = world.enroll("tokyo").unwrap();
+        assert_eq!(device.policy.as_str(), "KomainuDevice", "a thing may be both, each with a certificate of its own");
+        assert!(!world.allows(&device, None, Action::Publish, "$komainu/sensors/tokyo/ingest"));
     }
 }

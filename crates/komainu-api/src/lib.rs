@@ -3,7 +3,8 @@
 //! In come HTTP connections, from the control plane's own listener and from the gateway's TLS port; out go responses
 //! as AWS's services write them. A request is authenticated by its signature ([`auth`]), routed to an operation by
 //! the tables of `komainu-aws`, run by one plain function of the operation's module, and answered as its service
-//! writes outputs and errors ([`dispatch`], [`error`]).
+//! writes outputs and errors ([`dispatch`], [`error`]). What sensors hand in comes with a certificate instead
+//! ([`sensors`]).
 //!
 //! The crate decides nothing about devices: rules live in the cores (`komainu-registry`, `komainu-detect`,
 //! `komainu-respond`); here their decisions are committed to the store and shown to clients.
@@ -13,11 +14,15 @@ mod control;
 mod dispatch;
 mod enroll;
 mod error;
+mod events;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod iot;
 mod iot_data;
 mod paging;
 mod public;
 mod request;
+mod sensors;
 mod server;
 mod sns;
 mod sts;
@@ -27,12 +32,14 @@ use std::sync::Arc;
 
 use komainu_aws::sigv4::ReplayGuard;
 use komainu_model::{AccessKeyId, Scope};
-use komainu_ports::{Authority, Broker, Clock, IdSource, Store};
+use komainu_ports::{Authority, Broker, Clock, IdSource, SensorArtifacts, SensorRecords, Store};
 
 pub use control::{AccessKeyError, ControlPlane, ControlRules};
 use dispatch::Handlers;
 pub use enroll::{EnrollError, EnrolledDevice};
 use parking_lot::Mutex;
+use sensors::SensorRoll;
+pub use sensors::{SensorHealth, SensorStatus};
 pub use server::Server;
 
 /// What the control plane is made of.
@@ -43,6 +50,10 @@ pub struct ApiParts {
     pub control: Arc<ControlPlane>,
     /// Where state and history are written down.
     pub store: Arc<dyn Store>,
+    /// Where what sensors send is kept.
+    pub records: Arc<dyn SensorRecords>,
+    /// Where the artifacts that they send are kept.
+    pub artifacts: Arc<dyn SensorArtifacts>,
     /// The gateway.
     pub broker: Arc<dyn Broker>,
     /// Who makes certificates.
@@ -65,6 +76,9 @@ pub struct Api {
     pub(crate) config: ApiConfig,
     pub(crate) control: Arc<ControlPlane>,
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) records: Arc<dyn SensorRecords>,
+    pub(crate) artifacts: Arc<dyn SensorArtifacts>,
+    pub(crate) roll: SensorRoll,
     pub(crate) broker: Arc<dyn Broker>,
     pub(crate) authority: Arc<dyn Authority>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -76,9 +90,21 @@ pub struct Api {
 impl Api {
     /// A control plane of these parts.
     pub fn new(parts: ApiParts) -> Arc<Self> {
-        let ApiParts { config, control, store, broker, authority, clock, ids } = parts;
-        let (handlers, replay_guard) = (Handlers::new(), Mutex::default());
-        Arc::new(Self { config, control, store, broker, authority, clock, ids, handlers, replay_guard })
+        let ApiParts { config, control, store, records, artifacts, broker, authority, clock, ids } = parts;
+        Arc::new(Self {
+            config,
+            control,
+            store,
+            records,
+            artifacts,
+            roll: SensorRoll::default(),
+            broker,
+            authority,
+            clock,
+            ids,
+            handlers: Handlers::new(),
+            replay_guard: Mutex::default(),
+        })
     }
 }
 

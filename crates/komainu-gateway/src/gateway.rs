@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tracing::info;
 
-use crate::access::{Access, Refusal};
+use crate::access::{Access, DeniedAction, Refusal};
 use crate::broker::{Broker, BrokerPorts};
 use crate::events;
 use crate::gatekeeper::{DeviceAccess, DeviceGatekeeper, Fleet};
@@ -295,6 +295,17 @@ impl komainu_ports::Broker for Gateway {
                 }
             }
         })
+    }
+
+    fn may_publish_as(&self, certificate: CertificateId, peer: &PeerInfo, topic: &str) -> Result<(), BrokerError> {
+        let peer = PeerInfo { certificate: Some(certificate), ..peer.clone() };
+        let refused = || BrokerError::NotAuthorized { topic: topic.to_owned() };
+        let access = DeviceAccess::for_request(&self.edge.fleet, &peer).map_err(|_: Refusal| refused())?;
+        if access.may_publish(topic, false) {
+            return Ok(());
+        }
+        access.count_denied(DeniedAction::Publish, topic);
+        Err(refused())
     }
 
     fn websocket(

@@ -10,6 +10,9 @@ pub(crate) const LEVELS_MAX: usize = 128;
 /// Topics that belong to the service.
 const RESERVED: &str = "$aws/";
 
+/// Topics that are rights of Komainu's own, such as a sensor's to hand in records. Nothing is published there.
+const RIGHTS: &str = "$komainu/";
+
 /// Checks a topic name that is published to. The wire decoder has refused wildcards in packets already.
 pub(crate) fn check_name(topic: &str, limits: &Limits) -> Result<(), &'static str> {
     if topic.is_empty() {
@@ -113,7 +116,8 @@ pub(crate) fn purpose(topic: &str) -> Purpose<'_> {
         return Purpose::Ordinary;
     }
     let Some(reserved) = topic.strip_prefix(RESERVED) else {
-        return if topic.starts_with("$SYS/") { Purpose::ServiceOnly } else { Purpose::Ordinary };
+        let is_service_only = topic.starts_with("$SYS/") || topic.starts_with(RIGHTS);
+        return if is_service_only { Purpose::ServiceOnly } else { Purpose::Ordinary };
     };
     let report = reserved.strip_prefix("things/").and_then(|rest| rest.split_once('/'));
     match report {
@@ -222,6 +226,7 @@ mod tests {
         check("$aws/things/T/x/defender/metrics/json", Purpose::ServiceOnly);
         check("$aws/events/presence/connected/T", Purpose::ServiceOnly);
         check("$SYS/x", Purpose::ServiceOnly);
+        check("$komainu/sensors/T/ingest", Purpose::ServiceOnly);
         check("$other", Purpose::Ordinary);
     }
 

@@ -24,6 +24,11 @@ pub trait Broker: Send + Sync {
         message: OutboundMessage,
     ) -> BoxFuture<'_, Result<(), BrokerError>>;
 
+    /// Whether a device that came over HTTPS with its certificate may publish to a topic, retained messages aside. The
+    /// certificate and its policies are looked at as they are now, and a refusal is measured like one over MQTT. For
+    /// topics that name a right and carry no messages.
+    fn may_publish_as(&self, certificate: CertificateId, peer: &PeerInfo, topic: &str) -> Result<(), BrokerError>;
+
     /// Speaks MQTT over a WebSocket whose HTTP upgrade has been answered. Resolves when the connection has ended.
     fn websocket(
         &self,

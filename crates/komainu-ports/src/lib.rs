@@ -9,10 +9,14 @@ mod authority;
 mod broker;
 mod clock;
 pub mod conformance;
+pub mod conformance_records;
 pub mod conformance_session;
 mod delivery;
 mod directory;
+mod gate;
 mod memory;
+mod memory_records;
+mod sensor_records;
 mod session;
 mod store;
 
@@ -27,7 +31,13 @@ pub use broker::{
 pub use clock::{Clock, IdSource, ManualClock, RandomIds, SeededIds, SystemClock};
 pub use delivery::{AlertRouter, Courier, DeliveryOutcome};
 pub use directory::{AttachedThing, ChangeObserver, DeviceProfiles, Directory, Principal};
+pub use gate::{DatagramLegs, DeviceGate, GateError, PacketFate, StrangersDatagram, ToldPacket};
 pub use memory::MemoryStore;
+pub use memory_records::{MemoryArtifacts, MemoryRecords};
+pub use sensor_records::{
+    ArtifactKept, BatchKey, BatchStored, RecordsError, RecordsLimits, SensorArtifacts, SensorKey, SensorRecords,
+    SensorTotals, SpoolEpoch, StoredBatch,
+};
 pub use session::{
     MemorySessionStore, SessionNumber, SessionOperation, SessionSnapshot, SessionState, SessionStore,
     SessionStoreError, StoredDelivery, StoredMessage, StoredSession, StoredSubscription, StoredWill,

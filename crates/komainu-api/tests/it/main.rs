@@ -9,4 +9,5 @@ mod fleet;
 mod notifications;
 mod operations;
 mod requests;
+mod sensors;
 mod world;

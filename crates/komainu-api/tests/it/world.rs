@@ -5,13 +5,13 @@ use std::sync::Arc;
 use komainu_api::{Api, ApiConfig, ApiParts, ControlPlane, ControlRules, Server};
 use komainu_detect::ValidationRules;
 use komainu_model::{
-    AccessKeyId, AccountId, CertificateId, ClientId, DisconnectReason, NotificationSignature, Region, Scope, SecretKey,
-    Timestamp,
+    AccessKeyId, AccountId, CertificateId, Change, ClientId, DisconnectReason, NotificationSignature, Region, Scope,
+    SecretKey, Timestamp,
 };
 use komainu_ports::{
     Authority, AuthorityError, BoxFuture, Broker, BrokerError, ByteStream, CertificateSubject, HttpHandoff,
-    IssuedCertificate, IssuedKeyPair, ManualClock, MemoryStore, MeterReading, OutboundMessage, PeerInfo, SeededIds,
-    WebSocketIdentity,
+    IssuedCertificate, IssuedKeyPair, ManualClock, MemoryArtifacts, MemoryRecords, MemoryStore, MeterReading,
+    OutboundMessage, PeerInfo, RecordsLimits, SeededIds, Store, WebSocketIdentity,
 };
 use komainu_respond::RespondRules;
 use parking_lot::Mutex;
@@ -29,15 +29,26 @@ pub(crate) const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 pub(crate) struct World {
     pub(crate) server: Arc<Server>,
     pub(crate) broker: Arc<RecordingBroker>,
+    pub(crate) api: Arc<Api>,
     pub(crate) store: Arc<MemoryStore>,
+    pub(crate) records: Arc<MemoryRecords>,
+    pub(crate) artifacts: Arc<MemoryArtifacts>,
     pub(crate) control: Arc<ControlPlane>,
     pub(crate) clock: Arc<ManualClock>,
 }
 
 impl World {
     pub(crate) fn new() -> Self {
+        Self::holding(&[])
+    }
+
+    /// A control plane whose store holds what these changes make.
+    pub(crate) fn holding(changes: &[Change]) -> Self {
         let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(NOW_S)));
         let store = Arc::new(MemoryStore::new());
+        store.commit(changes).unwrap();
+        let records = Arc::new(MemoryRecords::new(RecordsLimits::default()));
+        let artifacts = Arc::new(MemoryArtifacts::default());
         let broker = Arc::new(RecordingBroker::default());
         let ids = Arc::new(SeededIds::new(1));
         let rules = ControlRules {
@@ -52,12 +63,14 @@ impl World {
             config: ApiConfig { device_endpoint: "localhost".to_owned() },
             control: control.clone(),
             store: store.clone(),
+            records: records.clone(),
+            artifacts: artifacts.clone(),
             broker: broker.clone(),
             authority: Arc::new(NoAuthority),
             clock: clock.clone(),
             ids,
         });
-        Self { server: Server::new(api), broker, store, control, clock }
+        Self { server: Server::new(api.clone()), api, broker, store, records, artifacts, control, clock }
     }
 
     /// A connection in clear text.
@@ -91,6 +104,8 @@ pub(crate) struct RecordingBroker {
     pub(crate) published: Mutex<Vec<(Publisher, OutboundMessage)>>,
     pub(crate) websockets: Mutex<Vec<WebSocketIdentity>>,
     pub(crate) connected: Mutex<Vec<ClientId>>,
+    /// Which certificate may publish to which topic.
+    pub(crate) allowed: Mutex<Vec<(CertificateId, String)>>,
 }
 
 /// In whose name something was published.
@@ -114,6 +129,12 @@ impl Broker for RecordingBroker {
     ) -> BoxFuture<'_, Result<(), BrokerError>> {
         self.published.lock().push((Publisher::Certificate(certificate), message));
         Box::pin(async { Ok(()) })
+    }
+
+    /// What is on the list `allowed`.
+    fn may_publish_as(&self, certificate: CertificateId, _: &PeerInfo, topic: &str) -> Result<(), BrokerError> {
+        let is_allowed = self.allowed.lock().iter().any(|(who, what)| *who == certificate && what == topic);
+        is_allowed.then_some(()).ok_or_else(|| BrokerError::NotAuthorized { topic: topic.to_owned() })
     }
 
     /// Echoes what it reads.

@@ -1,5 +1,6 @@
 //! Publishing over HTTPS in a device's name.
 
+use komainu_model::{CertificateStatus, ThingPrincipalType};
 use komainu_ports::{Broker as _, BrokerError, OutboundMessage, PeerInfo, QualityOfService};
 
 use crate::world::{ALL, Device, World};
@@ -45,4 +46,30 @@ async fn a_certificate_that_nobody_registered_publishes_nothing() {
     let error = world.gateway.publish_as(stranger.id, peer(), message).await.unwrap_err();
     assert!(matches!(error, BrokerError::NotAuthorized { .. }));
     assert_eq!(world.readings(), []);
+}
+
+const MAY_INGEST: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"iot:Publish",
+    "Resource":"arn:aws:iot:eu-west-1:123456789012:topic/$komainu/sensors/${iot:Connection.Thing.ThingName}/ingest"}]}"#;
+
+#[tokio::test]
+async fn a_right_is_asked_for_as_it_is_now_and_carries_no_message() {
+    let world = World::start().await;
+    let sensor = Device::new("tokyo");
+    world.register(&sensor, &["tokyo"], &[MAY_INGEST]);
+    // As enrolment attaches it: without a client id, only such a certificate has a thing.
+    world.change(&sensor, |principal| principal.things[0].kind = ThingPrincipalType::ExclusiveThing);
+    let may = |topic: &str| world.gateway.may_publish_as(sensor.id, &peer(), topic).is_ok();
+    assert!(may("$komainu/sensors/tokyo/ingest"));
+    assert!(!may("$komainu/sensors/osaka/ingest"));
+    assert!(!may("tokyo/status"));
+    assert!(
+        world.gateway.may_publish_as(Device::new("stranger").id, &peer(), "$komainu/sensors/tokyo/ingest").is_err()
+    );
+    assert_eq!(world.readings().remove(0).authorization_failures, 2);
+
+    let message = OutboundMessage::new("$komainu/sensors/tokyo/ingest", "x", QualityOfService::AtMostOnce);
+    assert!(world.gateway.publish_as(sensor.id, peer(), message).await.is_err(), "nothing is published there");
+
+    world.change(&sensor, |principal| principal.certificate.status = CertificateStatus::Revoked);
+    assert!(!may("$komainu/sensors/tokyo/ingest"), "a certificate that was revoked opens nothing");
 }

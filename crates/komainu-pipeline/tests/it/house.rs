@@ -213,6 +213,10 @@ impl Broker for FakeBroker {
         unreachable!("the pipeline speaks in the server's own name")
     }
 
+    fn may_publish_as(&self, _: CertificateId, _: &PeerInfo, _: &str) -> Result<(), BrokerError> {
+        unreachable!("the pipeline asks for no rights")
+    }
+
     fn websocket(&self, _: Box<dyn ByteStream>, _: PeerInfo, _: WebSocketIdentity) -> BoxFuture<'static, ()> {
         unreachable!("the pipeline has no streams")
     }

@@ -1,0 +1,7 @@
+//! Entrances for the fuzz targets.
+
+/// A batch of records, a report of health and a path, as a sensor may send them: no panic, and what was let in is lines
+/// of JSON.
+pub fn sensor_request(bytes: &[u8]) {
+    crate::sensors::fuzz(bytes);
+}

@@ -1,0 +1,374 @@
+//! The hub's side of a sensor: it hands in records, artifacts and word of its health, over HTTPS with its certificate.
+//!
+//! | request | body | answered when |
+//! |---|---|---|
+//! | `POST /komainu/v1/sensors/NAME/records?epoch=E&sequence=N` | lines of `{"log":"eve","line":{…}}` | they are durable |
+//! | `HEAD /komainu/v1/sensors/NAME/artifacts/SHA256` | | at once: 200 or 404 |
+//! | `PUT /komainu/v1/sensors/NAME/artifacts/SHA256` | the contents | they are durable |
+//! | `POST /komainu/v1/sensors/NAME/health` | one JSON object | at once |
+//!
+//! A sensor is an authenticated stranger: it stands on a hostile network and may have been taken over. It can hand in
+//! what it likes in its own name, within bounds, and nothing in another's; nothing of it is believed or interpreted here.
+
+mod health;
+mod lines;
+mod roll;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::digest;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Body, Incoming};
+use hyper::header::{HeaderValue, RETRY_AFTER};
+use hyper::{Method, Request, Response, StatusCode};
+use komainu_aws::parse_query;
+use komainu_model::{CertificateStatus, ThingName, Timestamp};
+use komainu_ports::{ArtifactKept, BatchKey, BatchStored, Directory, PeerInfo, SensorKey, SpoolEpoch};
+use tracing::{error, info, warn};
+
+pub use self::health::SensorHealth;
+pub(crate) use self::roll::SensorRoll;
+pub use self::roll::SensorStatus;
+use crate::request::{json, respond};
+use crate::{Api, events};
+
+/// Where all of this is.
+const PREFIX: &str = "/komainu/v1/sensors/";
+
+/// The largest batch in bytes; a sensor seals its segments before they are larger.
+const BATCH_BYTES_MAX: usize = 1024 * 1024;
+
+/// The largest artifact in bytes, as a sensor stores it.
+const ARTIFACT_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// The largest word of health in bytes: a few numbers, and the names of at most 64 doors.
+const HEALTH_BYTES_MAX: usize = 16 * 1024;
+
+/// A batch or a word of health must be there after this time, in seconds.
+const BODY_READ_S_MAX: u64 = 30;
+
+/// An artifact must be there after this time, in seconds: 32 MiB over a slow line.
+const ARTIFACT_READ_S_MAX: u64 = 300;
+
+/// Sensors that are asked to come again are told after how many seconds.
+const RETRY_AFTER_S: &str = "5";
+
+/// The topic that names the right to hand in records as the sensor `name`. Nothing is published there.
+pub(crate) fn right(name: &str) -> String {
+    format!("$komainu/sensors/{name}/ingest")
+}
+
+/// Whether a request is a sensor's.
+pub(crate) fn is_meant<B>(request: &Request<B>) -> bool {
+    request.uri().path().starts_with(PREFIX)
+}
+
+/// Answers a sensor.
+pub(crate) async fn answer(api: &Arc<Api>, peer: &PeerInfo, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let (head, body) = request.into_parts();
+    let is_head = head.method == Method::HEAD;
+    let query = head.uri.query().unwrap_or_default();
+    let answered = match Asked::read(&head.method, head.uri.path(), query) {
+        Ok(asked) => asked.answer(api, peer, body).await,
+        Err(refusal) => Err(refusal),
+    };
+    answered.unwrap_or_else(|refusal| refusal.response(is_head))
+}
+
+/// What a sensor asks for.
+#[derive(Debug, PartialEq, Eq)]
+struct Asked {
+    sensor: ThingName,
+    what: What,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum What {
+    KeepRecords { epoch: SpoolEpoch, sequence: u64 },
+    HoldsArtifact([u8; 32]),
+    KeepArtifact([u8; 32]),
+    NoteHealth,
+}
+
+/// Why a sensor is not given what it asks for. The only table from there to statuses is [`Refusal::response`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Refusal {
+    /// The request makes no sense: it would not at another time, either.
+    Malformed(String),
+    /// The body is too large.
+    TooLarge { bytes_max: usize },
+    /// There is nothing of the kind.
+    NotFound,
+    /// The path knows no such method.
+    NoSuchMethod,
+    /// It came without a certificate.
+    NotAuthenticated,
+    /// The certificate is not this sensor's, or its policies do not allow it.
+    NotAuthorized,
+    /// Not now.
+    Busy,
+    /// There is no room for this artifact; there may be none later, either.
+    NoRoom,
+}
+
+impl Refusal {
+    fn response(&self, is_head: bool) -> Response<Full<Bytes>> {
+        let (status, message) = match self {
+            Self::Malformed(message) => (StatusCode::BAD_REQUEST, message.as_str()),
+            Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "not found"),
+            Self::NoSuchMethod => (StatusCode::METHOD_NOT_ALLOWED, "this path has no such method"),
+            Self::NotAuthenticated => (StatusCode::UNAUTHORIZED, "a client certificate is needed"),
+            Self::NotAuthorized => (StatusCode::FORBIDDEN, "this certificate may not hand in records of this sensor"),
+            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "come again later"),
+            Self::NoRoom => (StatusCode::INSUFFICIENT_STORAGE, "there is no room for this artifact"),
+        };
+        let mut response = match (is_head, self) {
+            (true, _) => Response::new(Full::default()),
+            (false, Self::TooLarge { bytes_max }) => {
+                json(status, serde_json::json!({"message": message, "bytesMax": bytes_max}).to_string())
+            }
+            (false, _) => json(status, serde_json::json!({"message": message}).to_string()),
+        };
+        *response.status_mut() = status;
+        if matches!(self, Self::Busy) {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
+        }
+        response
+    }
+}
+
+impl Asked {
+    fn read(method: &Method, path: &str, query: &str) -> Result<Self, Refusal> {
+        let mut parts = path.strip_prefix(PREFIX).unwrap_or_default().split('/');
+        let name = parts.next().unwrap_or_default();
+        // A name needs no escapes in a path, but a client may escape its colons.
+        let name = komainu_aws::decode_component(name).and_then(|name| ThingName::parse(&name).ok());
+        let sensor = name.ok_or_else(|| Refusal::Malformed("the path names no sensor".to_owned()))?;
+        let what = match (method, parts.next(), parts.next(), parts.next()) {
+            (&Method::POST, Some("records"), None, None) => Self::records(query)?,
+            (&Method::HEAD, Some("artifacts"), Some(digest), None) => What::HoldsArtifact(sha256(digest)?),
+            (&Method::PUT, Some("artifacts"), Some(digest), None) => What::KeepArtifact(sha256(digest)?),
+            (&Method::POST, Some("health"), None, None) => What::NoteHealth,
+            (_, Some("records" | "health"), None, None) | (_, Some("artifacts"), Some(_), None) => {
+                return Err(Refusal::NoSuchMethod);
+            }
+            _ => return Err(Refusal::NotFound),
+        };
+        Ok(Self { sensor, what })
+    }
+
+    fn records(query: &str) -> Result<What, Refusal> {
+        let malformed = |what: &str| Refusal::Malformed(what.to_owned());
+        let query = parse_query(query).ok_or_else(|| malformed("the query is not UTF-8"))?;
+        let value = |name: &str| query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+        let epoch = value("epoch").and_then(SpoolEpoch::parse);
+        let sequence = value("sequence").and_then(|text| text.parse().ok());
+        Ok(What::KeepRecords {
+            epoch: epoch.ok_or_else(|| malformed("epoch must be 16 hexadecimal digits in lower case"))?,
+            sequence: sequence.ok_or_else(|| malformed("sequence must be a number"))?,
+        })
+    }
+
+    async fn answer(self, api: &Arc<Api>, peer: &PeerInfo, body: Incoming) -> Result<Response<Full<Bytes>>, Refusal> {
+        let sensor = authorized(api, peer, self.sensor)?;
+        let now = api.clock.now();
+        if api.roll.note_seen(&sensor, now) {
+            info!(event = events::SENSOR_SEEN, sensor = %sensor.name, address = %peer.address, "sensor is here");
+        }
+        match self.what {
+            What::KeepRecords { epoch, sequence } => {
+                let body = read_body(body, BATCH_BYTES_MAX, BODY_READ_S_MAX).await?;
+                lines::check(&body).map_err(Refusal::Malformed)?;
+                keep_records(api, BatchKey { sensor, epoch, sequence }, body, now).await
+            }
+            What::HoldsArtifact(sha256) => {
+                let artifacts = api.artifacts.clone();
+                if blocking(move || artifacts.holds(&sha256)).await? {
+                    Ok(respond(StatusCode::OK, "application/octet-stream", Bytes::new()))
+                } else {
+                    Err(Refusal::NotFound)
+                }
+            }
+            What::KeepArtifact(sha256) => keep_artifact(api, &sensor, sha256, body).await,
+            What::NoteHealth => {
+                let body = read_body(body, HEALTH_BYTES_MAX, BODY_READ_S_MAX).await?;
+                let health = SensorHealth::read(&body).map_err(Refusal::Malformed)?;
+                api.roll.note_health(&sensor, health);
+                Ok(json(StatusCode::OK, "{}".to_owned()))
+            }
+        }
+    }
+}
+
+/// The sensor `name`, when the peer's certificate is its and may hand in its records at this moment. The certificate
+/// must be attached to the thing, whatever its policies allow: a policy for devices may be generous.
+fn authorized(api: &Api, peer: &PeerInfo, name: ThingName) -> Result<SensorKey, Refusal> {
+    let certificate = peer.certificate.ok_or(Refusal::NotAuthenticated)?;
+    let refused = |reason: &'static str| {
+        if let Some(suppressed) = api.roll.refused.take_now() {
+            let address = peer.address;
+            warn!(event = events::SENSOR_REFUSED, sensor = %name, %certificate, %address, reason, suppressed, "refused");
+        }
+        Refusal::NotAuthorized
+    };
+    let principal = api.control.principal(&certificate).ok_or_else(|| refused("certificate is not registered"))?;
+    if principal.certificate.status != CertificateStatus::Active {
+        return Err(refused("certificate is not active"));
+    }
+    if !principal.things.iter().any(|attached| attached.thing.name == name) {
+        return Err(refused("certificate is another thing's"));
+    }
+    let allowed = api.broker.may_publish_as(certificate, peer, &right(name.as_str()));
+    allowed.map_err(|_| refused("no policy allows it"))?;
+    Ok(SensorKey { scope: principal.scope.clone(), name })
+}
+
+async fn keep_records(
+    api: &Arc<Api>,
+    batch: BatchKey,
+    lines: Bytes,
+    now: Timestamp,
+) -> Result<Response<Full<Bytes>>, Refusal> {
+    let (records, key) = (api.records.clone(), batch.clone());
+    let stored = blocking(move || records.put(&key, &lines, now)).await?;
+    let BatchKey { sensor, epoch, sequence } = batch;
+    match stored {
+        Ok(BatchStored::Known) => Ok(json(StatusCode::OK, r#"{"stored":"known"}"#.to_owned())),
+        Ok(BatchStored::New { missing, removed }) => {
+            let sensor = &sensor.name;
+            if missing > 0 {
+                warn!(event = events::RECORDS_MISSING, %sensor, %epoch, sequence, missing, "batches never came");
+            }
+            if removed > 0
+                && let Some(suppressed) = api.roll.removed.take_now()
+            {
+                warn!(event = events::RECORDS_REMOVED, removed, suppressed, "oldest batches were removed to make room");
+            }
+            Ok(json(StatusCode::OK, r#"{"stored":"new"}"#.to_owned()))
+        }
+        Err(error) => {
+            let cause = std::error::Error::source(&error).map(tracing::field::display);
+            error!(event = events::NOT_KEPT, sensor = %sensor.name, %error, cause, "records are not kept");
+            Err(Refusal::Busy)
+        }
+    }
+}
+
+async fn keep_artifact(
+    api: &Arc<Api>,
+    sensor: &SensorKey,
+    sha256: [u8; 32],
+    body: Incoming,
+) -> Result<Response<Full<Bytes>>, Refusal> {
+    let _turn = api.roll.artifact_turn().await.ok_or(Refusal::Busy)?;
+    let contents = read_body(body, ARTIFACT_BYTES_MAX, ARTIFACT_READ_S_MAX).await?;
+    let artifacts = api.artifacts.clone();
+    let kept = blocking(move || {
+        let is_right = digest::digest(&digest::SHA256, &contents).as_ref() == sha256;
+        is_right.then(|| artifacts.keep(&sha256, &contents))
+    });
+    match kept.await? {
+        None => Err(Refusal::Malformed("the contents do not have this SHA-256".to_owned())),
+        Some(ArtifactKept::Yes) => {
+            api.roll.note_artifact(sensor);
+            Ok(json(StatusCode::OK, "{}".to_owned()))
+        }
+        Some(ArtifactKept::No) => {
+            if let Some(suppressed) = api.roll.not_kept.take_now() {
+                let sha256 = hex::encode(sha256);
+                warn!(event = events::NOT_KEPT, sensor = %sensor.name, sha256, suppressed, "artifact is not kept");
+            }
+            Err(Refusal::NoRoom)
+        }
+    }
+}
+
+async fn read_body(body: Incoming, bytes_max: usize, read_s_max: u64) -> Result<Bytes, Refusal> {
+    if body.size_hint().lower() > bytes_max as u64 {
+        return Err(Refusal::TooLarge { bytes_max });
+    }
+    let read = Limited::new(body, bytes_max).collect();
+    match tokio::time::timeout(Duration::from_secs(read_s_max), read).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(Refusal::TooLarge { bytes_max }),
+        // A body that broke off is no reason to throw the batch away: the sensor may send it again.
+        Ok(Err(_)) | Err(_) => Err(Refusal::Busy),
+    }
+}
+
+/// Does what may wait for a disk.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| {
+        error!(event = events::NOT_KEPT, %error, "a request of a sensor ended in a bug");
+        Refusal::Busy
+    })
+}
+
+fn sha256(text: &str) -> Result<[u8; 32], Refusal> {
+    let mut digest = [0; 32];
+    match hex::decode_to_slice(text, &mut digest) {
+        Ok(()) => Ok(digest),
+        Err(_) => Err(Refusal::Malformed("the path names no SHA-256".to_owned())),
+    }
+}
+
+#[cfg(fuzzing)]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    if lines::check(bytes).is_ok() {
+        assert!(
+            bytes
+                .split_inclusive(|byte| *byte == b'\n')
+                .all(|line| { line.ends_with(b"\n") && serde_json::from_slice::<serde::de::IgnoredAny>(line).is_ok() })
+        );
+    }
+    if let Ok(health) = SensorHealth::read(bytes) {
+        assert!(health.version.len() <= 64 && health.doors.len() <= 64);
+    }
+    let text = String::from_utf8_lossy(bytes);
+    let (path, query) = text.split_once('?').unwrap_or((&text, ""));
+    for method in [Method::POST, Method::PUT, Method::HEAD] {
+        let _ = Asked::read(&method, path, query);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_read() {
+        let check = |method: Method, target: &str, expected: Result<What, StatusCode>| {
+            let (path, query) = target.split_once('?').unwrap_or((target, ""));
+            let asked = Asked::read(&method, &format!("{PREFIX}{path}"), query);
+            let asked = asked.map(|asked| asked.what).map_err(|refusal| refusal.response(false).status());
+            assert_eq!(asked, expected, "{method} {target}");
+        };
+        let digest = "00".repeat(31) + "0a";
+        let mut sha256 = [0; 32];
+        sha256[31] = 10;
+        let records = What::KeepRecords { epoch: SpoolEpoch::new(10), sequence: 3 };
+        check(Method::POST, "tokyo/records?epoch=000000000000000a&sequence=3", Ok(records));
+        check(Method::HEAD, &format!("tokyo/artifacts/{digest}"), Ok(What::HoldsArtifact(sha256)));
+        check(Method::PUT, &format!("a%3Ab/artifacts/{digest}"), Ok(What::KeepArtifact(sha256)));
+        check(Method::POST, "tokyo/health", Ok(What::NoteHealth));
+        for target in [
+            "tokyo/records",
+            "tokyo/records?epoch=a&sequence=3",
+            "tokyo/records?epoch=000000000000000A&sequence=3",
+            "tokyo/records?epoch=000000000000000a&sequence=-1",
+            "tokyo/records?epoch=000000000000000a&sequence=18446744073709551616",
+            "../records?epoch=000000000000000a&sequence=3",
+            "/records?epoch=000000000000000a&sequence=3",
+        ] {
+            check(Method::POST, target, Err(StatusCode::BAD_REQUEST));
+        }
+        check(Method::PUT, "tokyo/artifacts/00", Err(StatusCode::BAD_REQUEST));
+        check(Method::GET, &format!("tokyo/artifacts/{digest}"), Err(StatusCode::METHOD_NOT_ALLOWED));
+        check(Method::GET, "tokyo/health", Err(StatusCode::METHOD_NOT_ALLOWED));
+        check(Method::GET, "tokyo", Err(StatusCode::NOT_FOUND));
+        check(Method::POST, "tokyo/health/more", Err(StatusCode::NOT_FOUND));
+    }
+}

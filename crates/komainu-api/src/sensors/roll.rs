@@ -1,0 +1,169 @@
+//! Which sensors there are, and when each was heard of last.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use komainu_model::{Scope, ThingName, Timestamp};
+use komainu_ports::{SensorKey, SensorTotals};
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::SensorHealth;
+use crate::Api;
+
+/// A sensor that said nothing for so long, in seconds, is not online: three times its interval of health.
+const ONLINE_S: u64 = 90;
+
+/// Sensors that are remembered. Only registered things get here; beyond this, further ones are not listed until they
+/// have handed in records.
+const SENSORS_MAX: usize = 10_000;
+
+/// Artifacts that are taken at the same time: each is in memory as a whole.
+const ARTIFACTS_AT_ONCE_MAX: usize = 4;
+
+/// How long an artifact waits for its turn. Then its sensor is asked to come again.
+const ARTIFACT_TURN: Duration = Duration::from_secs(30);
+
+/// Lines of one event in one second: a sensor that was taken over must not fill the disk.
+const LINES_PER_SECOND_MAX: u32 = 20;
+
+/// A sensor, as it is known to operators.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SensorStatus {
+    /// Its name.
+    pub name: ThingName,
+    /// When it was heard of last.
+    pub last_seen: Option<Timestamp>,
+    /// Whether that was a moment ago.
+    pub is_online: bool,
+    /// What it said of its health, since the hub started.
+    pub health: Option<SensorHealth>,
+    /// Artifacts that it has sent since the hub started.
+    pub artifacts: u64,
+    /// What it has handed in.
+    pub records: Option<SensorTotals>,
+}
+
+/// What is remembered of sensors while the hub runs.
+#[derive(Debug)]
+pub(crate) struct SensorRoll {
+    seen: Mutex<BTreeMap<SensorKey, Seen>>,
+    turns: Arc<Semaphore>,
+    pub(super) refused: LogBudget,
+    pub(super) removed: LogBudget,
+    pub(super) not_kept: LogBudget,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    at: Option<Timestamp>,
+    health: Option<SensorHealth>,
+    artifacts: u64,
+}
+
+impl Default for SensorRoll {
+    fn default() -> Self {
+        Self {
+            seen: Mutex::default(),
+            turns: Arc::new(Semaphore::new(ARTIFACTS_AT_ONCE_MAX)),
+            refused: LogBudget::default(),
+            removed: LogBudget::default(),
+            not_kept: LogBudget::default(),
+        }
+    }
+}
+
+impl SensorRoll {
+    fn note(&self, sensor: &SensorKey, note: impl FnOnce(&mut Seen)) {
+        let mut seen = self.seen.lock();
+        if seen.len() < SENSORS_MAX || seen.contains_key(sensor) {
+            note(seen.entry(sensor.clone()).or_default());
+        }
+    }
+
+    /// Notes that a sensor was heard of; says whether that is news.
+    pub(super) fn note_seen(&self, sensor: &SensorKey, now: Timestamp) -> bool {
+        let mut is_news = false;
+        self.note(sensor, |seen| {
+            is_news = !seen.at.is_some_and(|at| is_online(at, now));
+            seen.at = Some(now);
+        });
+        is_news
+    }
+
+    pub(super) fn note_health(&self, sensor: &SensorKey, health: SensorHealth) {
+        self.note(sensor, |seen| seen.health = Some(health));
+    }
+
+    pub(super) fn note_artifact(&self, sensor: &SensorKey) {
+        self.note(sensor, |seen| seen.artifacts += 1);
+    }
+
+    /// The right to hold one artifact in memory; none when too many others do.
+    pub(super) async fn artifact_turn(&self) -> Option<OwnedSemaphorePermit> {
+        tokio::time::timeout(ARTIFACT_TURN, self.turns.clone().acquire_owned()).await.ok()?.ok()
+    }
+}
+
+impl Api {
+    /// Every sensor of a scope that was heard of since the hub started, or of which records are kept, in the order of
+    /// their names.
+    pub fn sensors(&self, scope: &Scope) -> Vec<SensorStatus> {
+        let now = self.clock.now();
+        let mut totals: BTreeMap<SensorKey, Option<SensorTotals>> =
+            self.records.sensors().into_iter().map(|totals| (totals.sensor.clone(), Some(totals))).collect();
+        let seen = self.roll.seen.lock();
+        for sensor in seen.keys() {
+            totals.entry(sensor.clone()).or_default();
+        }
+        let nothing = Seen::default();
+        let of_scope = totals.into_iter().filter(|(sensor, _)| sensor.scope == *scope);
+        of_scope
+            .map(|(sensor, records)| {
+                let Seen { at, health, artifacts } = seen.get(&sensor).unwrap_or(&nothing);
+                let last_received_at = records.as_ref().and_then(|records| records.last_received_at);
+                SensorStatus {
+                    name: sensor.name,
+                    last_seen: (*at).max(last_received_at),
+                    is_online: at.is_some_and(|at| is_online(at, now)),
+                    health: health.clone(),
+                    artifacts: *artifacts,
+                    records,
+                }
+            })
+            .collect()
+    }
+}
+
+fn is_online(last_seen: Timestamp, now: Timestamp) -> bool {
+    now.since(last_seen) <= Duration::from_secs(ONLINE_S)
+}
+
+/// The lines of one event that sensors can cause.
+#[derive(Debug, Default)]
+pub(super) struct LogBudget(Mutex<Window>);
+
+#[derive(Debug, Default)]
+struct Window {
+    began_at: Option<Instant>,
+    lines: u32,
+    suppressed: u64,
+}
+
+impl LogBudget {
+    /// Whether a line may be written, and how many were left out since the last one that was.
+    pub(super) fn take_now(&self) -> Option<u64> {
+        let now = Instant::now();
+        let mut window = self.0.lock();
+        if window.began_at.is_none_or(|began_at| now.duration_since(began_at) >= Duration::from_secs(1)) {
+            (window.began_at, window.lines) = (Some(now), 0);
+        }
+        if window.lines >= LINES_PER_SECOND_MAX {
+            window.suppressed += 1;
+            return None;
+        }
+        window.lines += 1;
+        Some(std::mem::take(&mut window.suppressed))
+    }
+}

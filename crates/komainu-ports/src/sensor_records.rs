@@ -1,0 +1,180 @@
+//! What sensors hand to the hub: batches of event lines, and artifacts.
+
+use std::error::Error;
+use std::fmt;
+
+use komainu_model::{Scope, ThingName, Timestamp};
+
+/// A sensor: the thing that its certificate speaks for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SensorKey {
+    /// Whose it is.
+    pub scope: Scope,
+    /// Its name.
+    pub name: ThingName,
+}
+
+/// One life of a sensor's spool. Batches are numbered from zero within it, so that what is missing shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SpoolEpoch(u64);
+
+/// Names a batch of lines. The same name is the same batch, however often it comes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BatchKey {
+    /// Who sent it.
+    pub sensor: SensorKey,
+    /// The life of its spool.
+    pub epoch: SpoolEpoch,
+    /// Its number in that life.
+    pub sequence: u64,
+}
+
+/// A batch that is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredBatch {
+    /// Its name.
+    pub key: BatchKey,
+    /// How many lines it has.
+    pub lines: u64,
+    /// How many bytes.
+    pub bytes: u64,
+    /// When it came.
+    pub received_at: Timestamp,
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BatchStored {
+    /// It is kept now.
+    New {
+        /// Numbers between this batch and the highest one before it of the same epoch that never came.
+        missing: u64,
+        /// Batches that were removed to make room, the oldest first.
+        removed: u64,
+    },
+    /// It came before: nothing has changed.
+    Known,
+}
+
+/// All that came from one sensor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SensorTotals {
+    /// Which.
+    pub sensor: SensorKey,
+    /// Batches that are kept.
+    pub batches: u64,
+    /// Lines that came, those of removed batches among them.
+    pub lines: u64,
+    /// Bytes that are kept.
+    pub bytes: u64,
+    /// Batches that were removed to make room.
+    pub batches_removed: u64,
+    /// Batches whose numbers were passed over: what the sensor lost.
+    pub batches_missing: u64,
+    /// When the youngest batch that is kept came.
+    pub last_received_at: Option<Timestamp>,
+}
+
+/// How much is kept of what sensors send. At a bound the oldest batches go, for what happens now matters more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordsLimits {
+    /// Bytes of all batches.
+    pub bytes_max: u64,
+    /// Batches: bounds the memory in which they are counted, about 100 bytes each, and the files on a disk.
+    pub batches_max: u64,
+}
+
+impl Default for RecordsLimits {
+    fn default() -> Self {
+        Self { bytes_max: 10 << 30, batches_max: 500_000 }
+    }
+}
+
+/// Keeps what sensors send. Calls may block.
+pub trait SensorRecords: Send + Sync {
+    /// Keeps a batch of whole lines; durable on return. A batch that came before, kept still or removed since, changes
+    /// nothing.
+    fn put(&self, batch: &BatchKey, lines: &[u8], now: Timestamp) -> Result<BatchStored, RecordsError>;
+
+    /// Everyone from whom something came, in the order of their names.
+    fn sensors(&self) -> Vec<SensorTotals>;
+
+    /// What is kept of one sensor, in the order in which it came.
+    fn batches(&self, sensor: &SensorKey) -> Vec<StoredBatch>;
+
+    /// The lines of a batch.
+    fn read(&self, batch: &BatchKey) -> Result<Vec<u8>, RecordsError>;
+}
+
+/// Why records cannot be kept or read.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordsError {
+    /// There is no such batch, or no longer.
+    #[error("batch {sequence} of epoch {epoch} of sensor {sensor} is not kept")]
+    Missing {
+        /// Whose.
+        sensor: ThingName,
+        /// Its epoch.
+        epoch: SpoolEpoch,
+        /// Its number.
+        sequence: u64,
+    },
+    /// The medium failed; trying again may help.
+    #[error("records are unavailable while {doing}")]
+    Unavailable {
+        /// What was tried.
+        doing: &'static str,
+        /// Why it failed.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+}
+
+/// Keeps the artifacts that sensors send. Calls may block.
+pub trait SensorArtifacts: Send + Sync {
+    /// Whether the artifact with this SHA-256 is kept.
+    fn holds(&self, sha256: &[u8; 32]) -> bool;
+
+    /// Keeps an artifact whose contents have this SHA-256; durable on return.
+    fn keep(&self, sha256: &[u8; 32], contents: &[u8]) -> ArtifactKept;
+}
+
+/// What became of an artifact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ArtifactKept {
+    /// It is kept.
+    Yes,
+    /// There is no room, or the disk failed.
+    No,
+}
+
+impl SpoolEpoch {
+    /// The epoch with this number.
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// Its number.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+
+    /// Reads 16 hexadecimal digits in lower case, as it shows itself.
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_digits = text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        is_digits.then(|| u64::from_str_radix(text, 16).ok().map(Self))?
+    }
+}
+
+impl fmt::Display for SpoolEpoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl BatchKey {
+    /// The error that says that this batch is not kept.
+    pub fn missing(&self) -> RecordsError {
+        RecordsError::Missing { sensor: self.sensor.name.clone(), epoch: self.epoch, sequence: self.sequence }
+    }
+}
