@@ -19,6 +19,7 @@ use std::time::SystemTime;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::{digest, hmac};
+use komainu_ports::{ArtifactKept, SensorArtifacts};
 use parking_lot::Mutex;
 use tracing::warn;
 
@@ -157,6 +158,31 @@ impl ArtifactStore {
     /// Stores contents whose digest is `sha256`. It is not forced to the disk: an object that a power cut tears is
     /// found to be damaged when it is read.
     pub fn put(&self, sha256: Sha256Digest, contents: &[u8]) -> Stored {
+        self.put_with(sha256, contents, |_| Ok(()))
+    }
+
+    /// Stores contents whose digest is `sha256` so that no power cut loses or tears them.
+    pub fn put_durably(&self, sha256: Sha256Digest, contents: &[u8]) -> Stored {
+        let stored = self.put_with(sha256, contents, File::sync_all);
+        let path = self.path(sha256);
+        let folder = path.parent().expect("an object lies in a folder of the store");
+        let synced = [folder, &self.folder].into_iter().try_for_each(|folder| File::open(folder)?.sync_all());
+        match synced {
+            Err(error) if stored != Stored::No => {
+                self.note_not_stored(sha256, &error);
+                Stored::No
+            }
+            Ok(()) | Err(_) => stored,
+        }
+    }
+
+    /// Whether the store has an artifact.
+    pub fn holds(&self, sha256: Sha256Digest) -> bool {
+        self.path(sha256).exists()
+    }
+
+    /// Stores contents; `force` is done to the object before it gets its name.
+    fn put_with(&self, sha256: Sha256Digest, contents: &[u8], force: fn(&File) -> io::Result<()>) -> Stored {
         let path = self.path(sha256);
         if path.exists() {
             return Stored::Known;
@@ -177,18 +203,22 @@ impl ArtifactStore {
             used.artifacts += 1;
             used.bytes += bytes;
         }
-        match self.write(&path, sha256, contents) {
+        match self.write(&path, sha256, contents, force) {
             Ok(true) => Stored::New,
             not_new => {
                 let mut used = self.used.lock();
                 used.artifacts -= 1;
                 used.bytes -= bytes;
                 let Err(error) = not_new else { return Stored::Known };
-                if let Some(suppressed) = self.budget.take_now() {
-                    warn!(event = events::ARTIFACT_NOT_STORED, %sha256, %error, suppressed, "artifact cannot be stored");
-                }
+                self.note_not_stored(sha256, &error);
                 Stored::No
             }
+        }
+    }
+
+    fn note_not_stored(&self, sha256: Sha256Digest, error: &io::Error) {
+        if let Some(suppressed) = self.budget.take_now() {
+            warn!(event = events::ARTIFACT_NOT_STORED, %sha256, %error, suppressed, "artifact cannot be stored");
         }
     }
 
@@ -200,12 +230,18 @@ impl ArtifactStore {
     }
 
     /// Writes an object under a temporary name and gives it its own when it is whole. False: somebody was faster.
-    fn write(&self, path: &Path, sha256: Sha256Digest, contents: &[u8]) -> io::Result<bool> {
+    fn write(
+        &self,
+        path: &Path,
+        sha256: Sha256Digest,
+        contents: &[u8],
+        force: fn(&File) -> io::Result<()>,
+    ) -> io::Result<bool> {
         let folder = path.parent().expect("an object lies in a folder of the store");
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let number = self.writes.fetch_add(1, Ordering::Relaxed);
         let temporary = folder.join(format!("{sha256}.{}.{number}.new", std::process::id()));
-        let written = self.seal_into(&temporary, sha256, contents).and_then(|()| {
+        let written = self.seal_into(&temporary, sha256, contents).and_then(|file| force(&file)).and_then(|()| {
             // A link does not replace what is there, as a renaming would: the second of two writers must know.
             fs::hard_link(&temporary, path).map(|()| true).or_else(|error| match error.kind() {
                 io::ErrorKind::AlreadyExists => Ok(false),
@@ -216,7 +252,7 @@ impl ArtifactStore {
         written
     }
 
-    fn seal_into(&self, path: &Path, sha256: Sha256Digest, contents: &[u8]) -> io::Result<()> {
+    fn seal_into(&self, path: &Path, sha256: Sha256Digest, contents: &[u8]) -> io::Result<File> {
         let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path)?;
         let header = header(contents.len() as u64);
         file.write_all(&header)?;
@@ -229,7 +265,7 @@ impl ArtifactStore {
                 .expect("a chunk is far shorter than what AES-GCM can seal");
             file.write_all(&sealed)?;
         }
-        Ok(())
+        Ok(file)
     }
 
     /// The contents of an artifact.
@@ -290,6 +326,20 @@ impl ArtifactStore {
     fn key_of(&self, sha256: Sha256Digest) -> LessSafeKey {
         let key = hmac::sign(&self.key, &sha256.0);
         LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key.as_ref()).expect("HMAC-SHA256 has the length of the key"))
+    }
+}
+
+/// The store of a hub, which promises its sensors that it has what it took.
+impl SensorArtifacts for ArtifactStore {
+    fn holds(&self, sha256: &[u8; 32]) -> bool {
+        self.holds(Sha256Digest(*sha256))
+    }
+
+    fn keep(&self, sha256: &[u8; 32], contents: &[u8]) -> ArtifactKept {
+        match self.put_durably(Sha256Digest(*sha256), contents) {
+            Stored::New | Stored::Known => ArtifactKept::Yes,
+            Stored::No => ArtifactKept::No,
+        }
     }
 }
 
@@ -388,6 +438,22 @@ mod tests {
     fn put(store: &ArtifactStore, contents: &[u8]) -> (Sha256Digest, Stored) {
         let sha256 = Sha256Digest::of(contents);
         (sha256, store.put(sha256, contents))
+    }
+
+    #[test]
+    fn a_hub_keeps_artifacts() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path(), ArtifactLimits { artifacts_max: 1, ..ArtifactLimits::default() });
+        let hub: &dyn SensorArtifacts = &store;
+        let (one, other) = (Sha256Digest::of(b"one"), Sha256Digest::of(b"other"));
+        assert!(!hub.holds(&one.0));
+        for _ in 0..2 {
+            assert_eq!(hub.keep(&one.0, b"one"), ArtifactKept::Yes);
+        }
+        assert!(hub.holds(&one.0));
+        assert_eq!(store.read(one).unwrap(), b"one");
+        assert_eq!(hub.keep(&other.0, b"other"), ArtifactKept::No);
+        assert!(!hub.holds(&other.0));
     }
 
     #[test]

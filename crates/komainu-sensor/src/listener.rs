@@ -9,16 +9,17 @@ use komainu_decode::{Conversation, Transport};
 use komainu_ports::Clock;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{mpsc, watch};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 
+use crate::datagrams::{Acquainted, ReplyBudget};
 use crate::events;
 use crate::limits::{Doorkeeper, SensorLimits, Ticket};
 use crate::link::Link;
 use crate::log_budget::LogBudget;
-use crate::persona::{Door, Service};
-use crate::session::{Flow, Recorder, Session, Target};
-use crate::{http, raw, telnet};
+use crate::persona::Door;
+use crate::service;
+use crate::session::{Ending, Flow, Recorder, Session, Target};
 
 /// Connections that the kernel holds for us while we are busy.
 const BACKLOG: u32 = 1024;
@@ -31,6 +32,10 @@ pub(crate) struct Edge {
     pub(crate) recorder: Arc<Recorder>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) doorkeeper: Arc<Doorkeeper>,
+    /// The same for flows of datagrams.
+    pub(crate) flow_doorkeeper: Arc<Doorkeeper>,
+    pub(crate) acquainted: Arc<Acquainted>,
+    pub(crate) replies: ReplyBudget,
     pub(crate) limits: Arc<SensorLimits>,
     pub(crate) refused: LogBudget,
     /// Becomes true when everything has to end.
@@ -82,7 +87,13 @@ fn is_about_one_connection(error: &io::Error) -> bool {
 }
 
 fn take(edge: &Arc<Edge>, stream: TcpStream, client: SocketAddr, entrance: &Arc<Entrance>) {
-    match edge.doorkeeper.admit(client.ip()) {
+    let admitted = if edge.recorder.log().has_room() {
+        edge.doorkeeper.admit(client.ip())
+    } else {
+        edge.doorkeeper.note_refused();
+        Err("spool_bytes_max")
+    };
+    match admitted {
         Ok(ticket) => drop(tokio::spawn(serve(edge.clone(), stream, client, entrance.clone(), ticket))),
         Err(limit) => {
             if let Some(suppressed) = edge.refused.take_now() {
@@ -95,23 +106,32 @@ fn take(edge: &Arc<Edge>, stream: TcpStream, client: SocketAddr, entrance: &Arc<
 
 async fn serve(edge: Arc<Edge>, stream: TcpStream, client: SocketAddr, entrance: Arc<Entrance>, ticket: Ticket) {
     let Ok(server) = stream.local_addr() else { return };
+    // Who is here completed the handshake.
+    edge.acquainted.meet(Instant::now(), client.ip());
     // A terminal's echo must not wait for more.
     let _ = stream.set_nodelay(true);
     let alive = entrance.alive.clone();
     let began_at = edge.clock.now().unix_millis().saturating_mul(1000);
     let flow = Flow { transport: Transport::Tcp, client, server };
     let keeper = edge.recorder.begin(flow, entrance.target.clone(), began_at);
-    let seed = u64::from_str_radix(&keeper.session_id()[..16], 16).expect("a session id is hexadecimal");
+    let seed = keeper.seed();
     let service = entrance.door.service.name();
     debug!(event = events::CONNECTED, session = keeper.session_id(), service, address = %client, "connection");
     // The port is the persona's, whatever it was mapped to: it says what is usually spoken there.
     let session = Session::new(keeper, Conversation::new(Transport::Tcp, entrance.door.port));
     let mut link = Link::new(stream, session, edge.limits.clone(), edge.stop.clone(), began_at);
-    let ending = match &entrance.door.service {
-        Service::Telnet(persona) => telnet::serve(&mut link, persona, seed).await,
-        Service::Http(persona) => http::serve(&mut link, persona).await,
-        Service::Raw(persona) => raw::serve(&mut link, persona).await,
-    };
+    let ending = converse(&entrance.door, &mut link, seed).await;
     link.end(ending);
     drop((ticket, alive));
+}
+
+async fn converse(door: &Door, link: &mut Link, seed: u64) -> Ending {
+    if let Some(server) = door.tls.as_ref().and_then(|tls| tls.server()) {
+        // A port for TLS says nothing of what is spoken inside.
+        let inside = Conversation::new(Transport::Tcp, 0);
+        if let Err(ending) = link.start_tls(server, inside).await {
+            return ending;
+        }
+    }
+    service::converse(&door.service, link, seed).await
 }

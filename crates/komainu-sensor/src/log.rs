@@ -4,6 +4,8 @@
 //! the buffers, at least once a second. A disk that fails costs lines, which are counted and logged; it never stops the
 //! sensor. A log that is printed instead ([`EventLog::to_writer`]) is written by whoever adds the line that fills the
 //! buffer, and loses nothing.
+//!
+//! A sensor with a hub writes each line to the [`Spool`] as well, from the same buffers.
 
 mod rotating;
 mod time;
@@ -23,6 +25,7 @@ pub use self::rotating::Rotation;
 pub(crate) use self::time::Time;
 use crate::eve::Log;
 use crate::events;
+use crate::spool::Spool;
 
 /// How long a line may wait in memory.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
@@ -46,6 +49,8 @@ struct Shared {
     eve: Channel,
     /// None: everything goes into the first.
     honeypot: Option<Channel>,
+    /// Takes every line, too.
+    spool: Option<Arc<Spool>>,
     /// Whether a thread empties the buffers.
     in_background: bool,
     lines_lost: AtomicU64,
@@ -56,6 +61,7 @@ struct Shared {
 
 /// One log.
 struct Channel {
+    log: Log,
     name: &'static str,
     pending: Mutex<Pending>,
     out: Mutex<Out>,
@@ -97,9 +103,18 @@ pub(crate) struct Head<'a> {
 impl EventLog {
     /// Writes `eve.json` and `honeypot.json` in a folder, behind what is there.
     pub fn to_files(folder: &Path, rotation: Rotation) -> io::Result<Self> {
+        Self::in_background(folder, rotation, None)
+    }
+
+    /// Writes the same files, and every line to a spool, which is sealed when the log is closed.
+    pub fn to_files_and_spool(folder: &Path, rotation: Rotation, spool: Arc<Spool>) -> io::Result<Self> {
+        Self::in_background(folder, rotation, Some(spool))
+    }
+
+    fn in_background(folder: &Path, rotation: Rotation, spool: Option<Arc<Spool>>) -> io::Result<Self> {
         let eve = rotating::RotatingFile::open(&folder.join("eve.json"), rotation)?;
         let honeypot = rotating::RotatingFile::open(&folder.join("honeypot.json"), rotation)?;
-        let shared = Arc::new(Shared::new(Box::new(eve), Some(Box::new(honeypot)), true));
+        let shared = Arc::new(Shared { spool, ..Shared::new(Box::new(eve), Some(Box::new(honeypot)), true) });
         let thread = {
             let shared = shared.clone();
             std::thread::Builder::new().name("komainu-event-log".into()).spawn(move || shared.run())?
@@ -151,6 +166,11 @@ impl EventLog {
         self.shared.lines_lost.load(Ordering::Relaxed)
     }
 
+    /// Whether records have room: false when so much waits for the hub that nobody should be let in.
+    pub(crate) fn has_room(&self) -> bool {
+        !self.shared.spool.as_ref().is_some_and(|spool| spool.is_nearly_full())
+    }
+
     /// Writes everything out and ends the thread.
     pub fn close(&self) {
         self.shared.is_closed.store(true, Ordering::SeqCst);
@@ -161,6 +181,9 @@ impl EventLog {
             let _ = thread.join();
         }
         self.shared.flush_all();
+        if let Some(spool) = &self.shared.spool {
+            spool.seal_now();
+        }
     }
 }
 
@@ -173,8 +196,9 @@ impl Drop for EventLog {
 impl Shared {
     fn new(eve: Box<dyn Write + Send>, honeypot: Option<Box<dyn Write + Send>>, in_background: bool) -> Self {
         Self {
-            eve: Channel::new("eve.json", eve),
-            honeypot: honeypot.map(|honeypot| Channel::new("honeypot.json", honeypot)),
+            eve: Channel::new(Log::Eve, "eve.json", eve),
+            honeypot: honeypot.map(|honeypot| Channel::new(Log::Honeypot, "honeypot.json", honeypot)),
+            spool: None,
             in_background,
             lines_lost: AtomicU64::new(0),
             is_closed: AtomicBool::new(false),
@@ -199,6 +223,9 @@ impl Shared {
             *is_due = false;
             drop(is_due);
             self.flush_all();
+            if let Some(spool) = &self.spool {
+                spool.seal_if_due();
+            }
         }
     }
 
@@ -223,6 +250,9 @@ impl Shared {
             let log = channel.name;
             error!(event = events::LOG_NOT_WRITTEN, log, lines, %error, "event log cannot be written");
         }
+        if let Some(spool) = &self.spool {
+            spool.append(channel.log, spare);
+        }
         spare.clear();
         // A flood's buffer is given back to the system.
         spare.shrink_to(4 * FLUSH_BYTES);
@@ -230,8 +260,8 @@ impl Shared {
 }
 
 impl Channel {
-    fn new(name: &'static str, writer: Box<dyn Write + Send>) -> Self {
-        Self { name, pending: Mutex::default(), out: Mutex::new(Out { writer, spare: Vec::new() }) }
+    fn new(log: Log, name: &'static str, writer: Box<dyn Write + Send>) -> Self {
+        Self { log, name, pending: Mutex::default(), out: Mutex::new(Out { writer, spare: Vec::new() }) }
     }
 }
 
@@ -266,6 +296,8 @@ fn write_line(
 
 #[cfg(test)]
 mod tests {
+    use komainu_ports::SpoolEpoch;
+
     use super::*;
 
     const HEAD: Head<'_> = Head {
@@ -319,6 +351,23 @@ mod tests {
         assert!(read("eve.json").ends_with("\"flow\":1}\n"));
         assert!(read("honeypot.json").ends_with("\"honeypot\":2}\n"));
         assert_eq!(log.lines_lost(), 0);
+    }
+
+    #[test]
+    fn every_line_is_in_the_spool_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = Spool::open(&folder.path().join("spool"), 1 << 20, SpoolEpoch::new(1)).unwrap();
+        let spool = Arc::new(spool);
+        let log = EventLog::to_files_and_spool(folder.path(), Rotation::default(), spool.clone()).unwrap();
+        log.write(Log::Eve, &HEAD, "flow", &1);
+        log.write(Log::Honeypot, &HEAD, "honeypot", &2);
+        log.close();
+        let lines = String::from_utf8(spool.read(&spool.first().unwrap()).unwrap()).unwrap();
+        for name in ["eve", "honeypot"] {
+            let line = std::fs::read_to_string(folder.path().join(format!("{name}.json"))).unwrap();
+            assert!(lines.contains(&format!("{{\"log\":\"{name}\",\"line\":{}}}\n", line.trim_end())), "{lines}");
+        }
+        assert_eq!(lines.lines().count(), 2);
     }
 
     #[test]

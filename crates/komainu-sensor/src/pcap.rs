@@ -46,7 +46,7 @@ pub struct CaptureSummary {
 
 /// Reads a capture and records its flows with `recorder`. Says what it held, also when it could not be read to its end.
 pub fn read_capture(capture: &mut dyn Read, recorder: &Arc<Recorder>) -> (CaptureSummary, Result<(), PcapError>) {
-    let target = Target { kind: TargetKind::Capture, persona: None, device_type: None, model: None, firmware: None };
+    let target = Target::of_kind(TargetKind::Capture);
     let mut records =
         Records { recorder: recorder.clone(), target: Arc::new(target), keepers: HashMap::new(), flows: 0, decoded: 0 };
     let mut table = FlowTable::new(FlowLimits::default());
@@ -124,7 +124,19 @@ impl FlowObserver for Records {
     fn protocol(&mut self, flow: &SeenFlow, protocol: Protocol) {
         self.decoded += 1;
         if let Some(keeper) = self.keepers.get_mut(&flow.number) {
-            keeper.protocol(protocol);
+            keeper.protocol(flow.last.unix_micros(), protocol);
+        }
+    }
+
+    fn payload(&mut self, flow: &SeenFlow, at: PacketTime, side: Side, bytes: &[u8]) {
+        if let Some(keeper) = self.keepers.get_mut(&flow.number) {
+            keeper.payload(at.unix_micros(), side, bytes);
+        }
+    }
+
+    fn lost(&mut self, flow: &SeenFlow, side: Side, bytes: u64) {
+        if let Some(keeper) = self.keepers.get_mut(&flow.number) {
+            keeper.lost(side, bytes);
         }
     }
 
@@ -144,7 +156,7 @@ impl FlowObserver for Records {
             keeper.fingerprint("syn", &syn.to_string());
         }
         if let Some(state) = flow.tcp {
-            keeper.tcp_state(match state {
+            keeper.flow_state(match state {
                 TcpState::SynSent | TcpState::SynReceived => "new",
                 TcpState::Established | TcpState::Closing => "established",
                 TcpState::Closed | TcpState::Reset => "closed",

@@ -10,22 +10,26 @@ use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
+use komainu_decode::Transport;
+
+use crate::service::Service;
 use crate::session::{Target, TargetKind};
 use crate::shell::Machine;
+use crate::tls::Tls;
 
 /// Bytes of a persona's TOML file, and of each file that it names: pages of devices are small, and all of them are in
 /// memory.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// The built-in personas: each one's name and its files.
-const BUILT_IN: &[(&str, Files)] = &[("camera", CAMERA), ("recorder", RECORDER), ("router", ROUTER)];
+const BUILT_IN: &[(&str, Files)] =
+    &[("camera", CAMERA), ("intercom", INTERCOM), ("nas", NAS), ("recorder", RECORDER), ("router", ROUTER)];
 
 type Files = &'static [(&'static str, &'static [u8])];
 
 /// The file that makes a folder a persona.
-const PERSONA_FILE: &str = "persona.toml";
+pub(crate) const PERSONA_FILE: &str = "persona.toml";
 
 const CAMERA: Files = &[
     (PERSONA_FILE, include_bytes!("../personas/camera/persona.toml")),
@@ -33,15 +37,27 @@ const CAMERA: Files = &[
     ("device.xml", include_bytes!("../personas/camera/device.xml")),
 ];
 
+const INTERCOM: Files = &[
+    (PERSONA_FILE, include_bytes!("../personas/intercom/persona.toml")),
+    ("login.html", include_bytes!("../personas/intercom/login.html")),
+];
+
+const NAS: Files = &[
+    (PERSONA_FILE, include_bytes!("../personas/nas/persona.toml")),
+    ("login.html", include_bytes!("../personas/nas/login.html")),
+];
+
 const RECORDER: Files = &[
     (PERSONA_FILE, include_bytes!("../personas/recorder/persona.toml")),
     ("login.html", include_bytes!("../personas/recorder/login.html")),
+    ("device.xml", include_bytes!("../personas/recorder/device.xml")),
 ];
 
 const ROUTER: Files = &[
     (PERSONA_FILE, include_bytes!("../personas/router/persona.toml")),
     ("login.html", include_bytes!("../personas/router/login.html")),
     ("igd.xml", include_bytes!("../personas/router/igd.xml")),
+    ("service.xml", include_bytes!("../personas/router/service.xml")),
 ];
 
 /// What a sensor pretends to be.
@@ -56,103 +72,57 @@ pub struct Persona {
 #[derive(Debug, Clone)]
 pub(crate) struct Door {
     pub(crate) port: u16,
+    pub(crate) transport: Transport,
     pub(crate) service: Service,
-}
-
-/// What answers at a port.
-#[derive(Debug, Clone)]
-pub(crate) enum Service {
-    Telnet(Arc<Telnet>),
-    Http(Arc<Http>),
-    Raw(Arc<Raw>),
-}
-
-impl Service {
-    pub(crate) const fn name(&self) -> &'static str {
-        match self {
-            Self::Telnet(_) => "telnet",
-            Self::Http(_) => "http",
-            Self::Raw(_) => "raw",
-        }
-    }
-}
-
-/// A login dialogue and a shell behind it.
-#[derive(Debug)]
-pub(crate) struct Telnet {
-    /// Shown before the first prompt.
-    pub(crate) issue: Vec<u8>,
-    pub(crate) login_prompt: Vec<u8>,
-    pub(crate) password_prompt: Vec<u8>,
-    pub(crate) refusal: Vec<u8>,
-    pub(crate) refusal_delay: Duration,
-    /// Shown after a login, before the first prompt of the shell.
-    pub(crate) greeting: Vec<u8>,
-    pub(crate) accounts: Accounts,
-    /// The try of a connection that is accepted whatever it says; 0 for none.
-    pub(crate) accept_after: u32,
-    /// The try of a connection after which it is closed.
-    pub(crate) tries_max: u32,
-    pub(crate) machine: Arc<Machine>,
+    /// What it is carried over; none for TCP or UDP itself.
+    pub(crate) tls: Option<Arc<Tls>>,
 }
 
 /// Who is let in.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Accounts(Arc<[(Vec<u8>, Vec<u8>)]>);
 
 impl Accounts {
     pub(crate) fn has(&self, user: &[u8], password: &[u8]) -> bool {
         self.0.iter().any(|(known, its)| known == user && its == password)
     }
+
+    /// The passwords of a user, for logins that do not show theirs; case of the user's name does not count there.
+    pub(crate) fn passwords_of<'a>(&'a self, user: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        self.0.iter().filter(|(known, _)| known.eq_ignore_ascii_case(user)).map(|(_, its)| its.as_slice())
+    }
+
+    /// Those that a test is about.
+    #[cfg(test)]
+    pub(crate) fn of(pairs: &[(&str, &str)]) -> Self {
+        Self(pairs.iter().map(|(user, password)| (user.as_bytes().to_vec(), password.as_bytes().to_vec())).collect())
+    }
 }
 
-/// A web server.
-#[derive(Debug)]
-pub(crate) struct Http {
-    /// Headers of each answer.
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) keep_alive: bool,
+/// What the services of a persona have in common while they are checked.
+pub(crate) struct Device<'a> {
+    /// What was asked for, for errors.
+    persona: &'a str,
+    source: &'a Source<'a>,
+    /// The persona's name.
+    pub(crate) name: String,
+    pub(crate) host_name: String,
+    pub(crate) model: Option<String>,
+    pub(crate) firmware: Option<String>,
     pub(crate) accounts: Accounts,
-    pages: BTreeMap<Vec<u8>, Vec<Page>>,
-    not_found: Page,
+    pub(crate) machine: Arc<Machine>,
 }
 
-/// A page of a web server.
-#[derive(Debug, Clone)]
-pub(crate) struct Page {
-    /// None: each.
-    method: Option<Vec<u8>>,
-    pub(crate) status: u16,
-    pub(crate) content_type: String,
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) body: Arc<[u8]>,
-    /// Shown only to those who log in (Basic, RFC 7617).
-    pub(crate) realm: Option<String>,
-}
-
-impl Page {
-    /// A page of the server's own.
-    pub(crate) fn plain(status: u16, body: &str) -> Self {
-        let (method, headers, realm) = (None, Vec::new(), None);
-        Self { method, status, content_type: "text/html".into(), headers, body: body.as_bytes().into(), realm }
+impl Device<'_> {
+    /// A file that the persona names.
+    pub(crate) fn file(&self, name: &str) -> Result<Vec<u8>, PersonaError> {
+        self.source.file(name)
     }
-}
 
-impl Http {
-    /// The page at a path, without its query.
-    pub(crate) fn page(&self, method: &[u8], path: &[u8]) -> &Page {
-        let pages = self.pages.get(path).map(Vec::as_slice).unwrap_or_default();
-        let fits = |page: &&Page| page.method.as_ref().is_none_or(|its| its.eq_ignore_ascii_case(method));
-        pages.iter().find(fits).unwrap_or(&self.not_found)
+    /// Says what is wrong with a value.
+    pub(crate) fn wrong(&self, field: impl Into<String>, problem: impl Into<String>) -> PersonaError {
+        PersonaError::Field { name: self.persona.to_owned(), field: field.into(), problem: problem.into() }
     }
-}
-
-/// A port where something is said at most, and everything is recorded.
-#[derive(Debug)]
-pub(crate) struct Raw {
-    pub(crate) banner: Vec<u8>,
-    /// Bytes that are kept of what a client says.
-    pub(crate) bytes_max: usize,
 }
 
 /// Why a persona cannot be used.
@@ -212,12 +182,19 @@ impl Persona {
         file::persona(name_or_file, &Source::Disk(path))
     }
 
+    /// One that answers datagrams of every protocol that there is.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn of_all_datagrams() -> Self {
+        const FILES: Files = &[(PERSONA_FILE, include_bytes!("../tests/data/datagrams.toml"))];
+        file::persona("datagrams", &Source::BuiltIn(FILES)).expect("its file has the form of a persona")
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its ports, and what answers there: `telnet`, `http` or `raw`.
+    /// Its ports, and what answers there, such as `telnet`.
     pub fn ports(&self) -> impl Iterator<Item = (u16, &'static str)> {
         self.doors.iter().map(|door| (door.port, door.service.name()))
     }
@@ -231,16 +208,22 @@ impl Persona {
     }
 }
 
+/// Says whether files that are on no disk yet are a persona; `name` is for errors.
+pub(crate) fn check(name: &str, files: &BTreeMap<String, Vec<u8>>) -> Result<Persona, PersonaError> {
+    file::persona(name, &Source::Memory(files))
+}
+
 /// Where a persona's files are.
 enum Source<'a> {
     BuiltIn(Files),
     Disk(&'a Path),
+    Memory(&'a BTreeMap<String, Vec<u8>>),
 }
 
 impl Source<'_> {
     fn persona_file(&self) -> Result<Vec<u8>, PersonaError> {
         match self {
-            Self::BuiltIn(_) => self.file(PERSONA_FILE),
+            Self::BuiltIn(_) | Self::Memory(_) => self.file(PERSONA_FILE),
             Self::Disk(path) => read(path),
         }
     }
@@ -250,6 +233,10 @@ impl Source<'_> {
         match self {
             Self::BuiltIn(files) => match files.iter().find(|(known, _)| *known == name) {
                 Some((_, bytes)) => Ok(bytes.to_vec()),
+                None => Err(PersonaError::Io { path: name.into(), source: io::ErrorKind::NotFound.into() }),
+            },
+            Self::Memory(files) => match files.get(name) {
+                Some(bytes) => Ok(bytes.clone()),
                 None => Err(PersonaError::Io { path: name.into(), source: io::ErrorKind::NotFound.into() }),
             },
             Self::Disk(path) => read(&path.parent().unwrap_or(Path::new("")).join(name)),
@@ -279,7 +266,6 @@ mod tests {
         for name in Persona::built_in_names() {
             let persona = Persona::load(name).unwrap();
             assert_eq!(persona.name(), name);
-            assert!(persona.ports().any(|(port, service)| (port, service) == (23, "telnet")), "{name}");
             assert!(persona.ports().any(|(port, service)| (port, service) == (80, "http")), "{name}");
         }
     }
@@ -293,7 +279,27 @@ mod tests {
         std::fs::write(&path, example).unwrap();
         std::fs::write(folder.path().join("index.html"), "<html></html>").unwrap();
         let persona = Persona::load(path.to_str().unwrap()).unwrap();
-        assert_eq!(persona.ports().collect::<Vec<_>>(), [(23, "telnet"), (80, "http"), (37777, "raw")]);
+        let (udp, tcp): (Vec<_>, Vec<_>) = persona.doors().iter().partition(|door| door.transport == Transport::Udp);
+        let ports = |doors: Vec<&Door>| doors.iter().map(|door| (door.port, door.service.name())).collect::<Vec<_>>();
+        let streams = [
+            (23, "telnet"),
+            (22, "ssh"),
+            (80, "http"),
+            (443, "http"),
+            (21, "ftp"),
+            (139, "smb"),
+            (445, "smb"),
+            (5555, "adb"),
+            (6379, "redis"),
+            (1883, "mqtt"),
+            (8883, "mqtt"),
+            (554, "rtsp"),
+            (5060, "sip"),
+            (37777, "raw"),
+        ];
+        assert_eq!(ports(tcp), streams);
+        let datagrams = [(69, "tftp"), (5683, "coap"), (5060, "sip"), (1900, "ssdp"), (3702, "wsd"), (161, "snmp")];
+        assert_eq!(ports(udp), datagrams);
     }
 
     #[test]
@@ -324,6 +330,33 @@ mod tests {
         check("[[http]]\nports = [80]\n[[http.page]]\npath = \"/\"\nfile = \"gone\"\n", "gone");
         check("[[http]]\nports = [80]\n[[http.page]]\npath = \"/\"\nfile = \"a\"\nbody = \"b\"\n", "both");
         check("[[http]]\nports = [80]\nheaders = { \"A\" = \"b\\r\\nC: d\" }\n", "http[0].headers");
+        let wrong = |section: &str, rest: &str, expected: &str| {
+            check(&format!("[{section}]\nports = [1000]\n{rest}"), expected);
+        };
+        wrong("ssdp", "server = \"a\"\nlocation = \"b\"\ndevice = []\n", "ssdp.device must have 1 to 64 types");
+        wrong("ssdp", "server = \"a\\n\"\nlocation = \"b\"\ndevice = []\n", "ssdp.server");
+        wrong("wsd", "uuid = \"a b\"\naddress = \"c\"\n", "wsd.uuid");
+        wrong("tftp", "[[tftp.file]]\npath = \"a\"\n", "tftp.file[0] must have one of body and file");
+        wrong("coap", "[[coap.resource]]\npath = \"a\"\n", "coap.resource[0].path");
+        wrong("sip", "user_agent = \"a\\r\"\n", "sip.user_agent");
+        let object = |text: &str| format!("[[snmp.object]]\n{text}\n");
+        wrong("snmp", &object("oid = \"1.x\"\ntype = \"uptime\""), "snmp.object[0].oid must be numbers");
+        wrong("snmp", &object("oid = \"1.3\"\ntype = \"string\"\nvalue = 3"), "snmp.object[0].value must be a text");
+        wrong("snmp", &object("oid = \"1.3\"\ntype = \"uptime\"").repeat(2), "snmp.object has 1.3 a second time");
+        check("[[http]]\n", "http[0].ports is empty");
+        check("[[http]]\ntls_ports = [0]\n", "http[0].tls_ports has port 0");
+        check("[[http]]\nports = [80]\n[[http.page]]\npath = \"/a*b*\"\n", "http[0].page[0].path");
+        check("[[http]]\nports = [80]\n[[http.page]]\npath = \"/\"\nrealm = '\"'\n", "http[0].page[0].realm");
+        check("[[http]]\nports = [80]\n[[http.page]]\npath = \"/\"\nsoap_argument = 'a'\n", "soap_argument");
+        check(
+            "[[http]]\nports = [80]\n[[http.page]]\npath = \"/\"\nform = { user = 'a', password = 'b' }\n",
+            "needs both form and refused",
+        );
+        check("[tls]\nvalid_years = 51\n[[raw]]\nports = [1]\n", "tls.valid_years");
+        check("[tls]\nvalid_from = \"2014-13-01\"\n[[raw]]\nports = [1]\n", "tls.valid_from");
+        check("[tls]\ncommon_name = \"\"\n[[raw]]\nports = [1]\n", "tls.common_name");
+        check("[rtsp]\nports = [554]\nrealm = \"a\"\npaths = [\"b\"]\n", "rtsp.paths");
+        check("[mqtt]\nports = [1]\n[[mqtt.topic]]\ntopic = \"#\"\nmessage = \"\"\n", "mqtt.topic[0].topic");
         check("[[raw]]\nports = [1]\nbanner_hex = \"0\"\n", "raw[0].banner_hex");
         assert!(matches!(Persona::load("no-such-thing"), Err(PersonaError::Unknown { .. })));
     }

@@ -8,6 +8,8 @@
 //! Worst case for one flow in bytes: about 100 KiB for the summary; the contents of files beyond come out of a budget
 //! of the whole process ([`RecordLimits::file_memory_bytes_max`]). A flow that has shown nothing costs about 500 bytes.
 
+mod afterword;
+mod alert;
 mod file;
 mod flow;
 mod secret;
@@ -20,15 +22,20 @@ use komainu_decode::telnet;
 use komainu_decode::{
     Command, Conversation, Fact, FileEvent, Login, Observer, Oddity, OddityKind, Place, Protocol, Side,
 };
+use komainu_intel::{Classifier, FlowEnds, Watch};
 use serde::Serialize;
 
+pub(crate) use self::afterword::Afterword;
+use self::alert::{AlertLine, VerdictLine};
 use self::file::{FileMemory, OpenFile};
 use self::flow::Envelope;
+pub(crate) use self::flow::PacketEnds;
 pub use self::flow::{Flow, community_id};
 pub use self::secret::Passwords;
 use self::summary::{ArtifactLine, Auth, Bytes, CommandLine, Summary, Url, Via};
 use crate::artifact::{ArtifactStore, Sha256Digest, Stored};
 use crate::eve::{self, AnyRecord, Log, Text};
+use crate::fetch::{FetchQueue, Order};
 use crate::log::{EventLog, Head, Time};
 
 /// Lines of one flow. More are counted, not written: one peer must not fill the disk, and what comes after so many
@@ -41,6 +48,10 @@ const OPEN_FILES_MAX: usize = 16;
 /// What a target says over Telnet is collected up to so many bytes, or to the next thing that happens: one line of the
 /// log for each line of text would be mostly envelopes.
 const OUTPUT_BYTES_MAX: usize = 4 * 1024;
+
+/// URLs of one flow that are fetched: a dropper tries its program for a dozen processors. What is named beyond is only
+/// recorded, so that nobody fills the queue alone.
+const FETCHES_MAX: u32 = 24;
 
 /// Who recorded it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -63,15 +74,40 @@ pub struct Target {
     /// The name of the persona.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub persona: Option<String>,
+    /// The name of the device, when it is a real one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
     /// What kind of device it is or claims to be, such as `ip_camera`.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub device_type: Option<String>,
+    /// Who makes it, when that does not stand in the model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub maker: Option<String>,
     /// Its maker and model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// The version of its firmware.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub firmware: Option<String>,
+    /// Whether a real device can be bought: `released` or `pre_release`. What is not out yet is confidential.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub release_state: Option<&'static str>,
+}
+
+impl Target {
+    /// A target of which nothing else is known.
+    pub const fn of_kind(kind: TargetKind) -> Self {
+        Self {
+            kind,
+            persona: None,
+            device: None,
+            device_type: None,
+            maker: None,
+            model: None,
+            firmware: None,
+            release_state: None,
+        }
+    }
 }
 
 /// What kind of thing was attacked.
@@ -130,8 +166,12 @@ pub struct RecorderParts {
     pub sensor: SensorIdentity,
     /// How passwords are shown.
     pub passwords: Passwords,
+    /// Who says what sessions were; none says nothing.
+    pub classifier: Option<Arc<Classifier>>,
     /// Its bounds.
     pub limits: RecordLimits,
+    /// Who fetches what attackers name; none only records it.
+    pub fetches: Option<FetchQueue>,
 }
 
 /// Makes the records of flows.
@@ -145,7 +185,16 @@ pub struct Recorder {
 #[derive(Debug)]
 pub struct Session {
     conversation: Conversation,
+    /// What is said inside TLS, where it is known.
+    inside: Option<Inside>,
     keeper: Keeper,
+}
+
+/// A conversation that another one carries.
+#[derive(Debug)]
+struct Inside {
+    conversation: Conversation,
+    protocol: Option<Protocol>,
 }
 
 /// Writes down one flow.
@@ -155,6 +204,8 @@ pub struct Keeper {
     target: Arc<Target>,
     envelope: Envelope,
     session_id: String,
+    /// The session that this one belongs to, as a data connection does to its control connection.
+    parent: Option<String>,
     started_at: i64,
     protocol: Option<Protocol>,
     /// What each side said.
@@ -164,12 +215,14 @@ pub struct Keeper {
     lines_left_out: u64,
     artifacts: u32,
     artifact_bytes: u64,
+    fetches: u32,
     files: Vec<OpenFile>,
     /// What the target said over Telnet and is not written down yet, and since when.
     output: Vec<u8>,
     output_at: i64,
     /// Most connections show nothing that would have to be kept.
     summary: Option<Box<Summary>>,
+    watch: Option<Box<Watch>>,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -195,11 +248,14 @@ impl Recorder {
     /// Its id follows from the sensor, the flow and the time: reading a capture file twice gives the same records.
     pub fn begin(self: &Arc<Self>, flow: Flow, target: Arc<Target>, at: i64) -> Keeper {
         let (session_id, flow_id) = flow::ids(&self.parts.sensor.id, flow, at);
+        let Flow { transport, client, server } = flow;
+        let ends = FlowEnds { transport, client, server };
         Keeper {
             recorder: self.clone(),
             target,
             envelope: Envelope::new(flow, &self.parts.sensor.id, flow_id),
             session_id,
+            parent: None,
             started_at: at,
             protocol: None,
             counted: [Counted::default(); 2],
@@ -208,35 +264,88 @@ impl Recorder {
             lines_left_out: 0,
             artifacts: 0,
             artifact_bytes: 0,
+            fetches: 0,
             files: Vec::new(),
             output: Vec::new(),
             output_at: at,
             summary: None,
+            watch: self.parts.classifier.as_ref().map(|classifier| Box::new(classifier.watch(ends))),
         }
+    }
+
+    /// Writes down something about packets of no flow that is recorded, as a line of `honeypot.json`.
+    pub(crate) fn note_packets(&self, at: i64, ends: PacketEnds, event_type: &'static str, body: &impl Serialize) {
+        let envelope = Envelope::of_packets(ends, &self.parts.sensor.id, at);
+        let head = Head {
+            at,
+            flow_id: envelope.flow_id,
+            ends: envelope.ends(Side::Client),
+            app_proto: None,
+            rest: &envelope.rest,
+        };
+        self.parts.log.write(Log::Honeypot, &head, event_type, body);
     }
 }
 
 impl Session {
     /// Has what `conversation` shows written down by `keeper`.
     pub fn new(keeper: Keeper, conversation: Conversation) -> Self {
-        let protocol = conversation.protocol();
-        Self { conversation, keeper: Keeper { protocol, ..keeper } }
+        let mut keeper = keeper;
+        if let Some(watch) = &mut keeper.watch {
+            // A persona's port may be open at another one.
+            watch.server_port(conversation.server_port());
+        }
+        if let Some(protocol) = conversation.protocol() {
+            let began_at = keeper.started_at;
+            keeper.protocol(began_at, protocol);
+        }
+        Self { conversation, inside: None, keeper }
     }
 
     /// Takes what a side said next: bytes of a stream, or one datagram.
     pub fn data(&mut self, at: i64, side: Side, bytes: &[u8]) {
         self.keeper.count(side, 0, bytes.len() as u64);
-        self.conversation.data(side, bytes, &mut Listener { keeper: &mut self.keeper, at });
+        self.conversation.data(
+            side,
+            bytes,
+            &mut Listener { keeper: &mut self.keeper, at, is_clear: self.inside.is_none() },
+        );
     }
 
     /// Learns that the next `bytes` bytes of a side are not known.
     pub fn gap(&mut self, at: i64, side: Side, bytes: u64) {
-        self.conversation.gap(side, bytes, &mut Listener { keeper: &mut self.keeper, at });
+        self.conversation.gap(
+            side,
+            bytes,
+            &mut Listener { keeper: &mut self.keeper, at, is_clear: self.inside.is_none() },
+        );
     }
 
     /// Learns that a side has said everything.
     pub fn finish(&mut self, at: i64, side: Side) {
-        self.conversation.finish(side, &mut Listener { keeper: &mut self.keeper, at });
+        self.tell_inside(at, |conversation, listener| conversation.finish(side, listener));
+        self.conversation.finish(side, &mut Listener { keeper: &mut self.keeper, at, is_clear: self.inside.is_none() });
+    }
+
+    /// Learns that what both sides say from here on is also known in the clear, and what decodes that.
+    ///
+    /// The flow's protocol stays that of the outside, as Suricata has it; lines about what was said inside name the
+    /// protocol that was spoken there.
+    pub fn begin_inside(&mut self, conversation: Conversation) {
+        let protocol = conversation.protocol();
+        self.inside = Some(Inside { conversation, protocol });
+    }
+
+    /// Takes in the clear what a side said next. [`Self::data`] has counted it.
+    pub fn data_inside(&mut self, at: i64, side: Side, bytes: &[u8]) {
+        self.tell_inside(at, |conversation, listener| conversation.data(side, bytes, listener));
+    }
+
+    fn tell_inside(&mut self, at: i64, tell: impl FnOnce(&mut Conversation, &mut Listener<'_>)) {
+        let Some(inside) = &mut self.inside else { return };
+        std::mem::swap(&mut inside.protocol, &mut self.keeper.protocol);
+        tell(&mut inside.conversation, &mut Listener { keeper: &mut self.keeper, at, is_clear: true });
+        std::mem::swap(&mut inside.protocol, &mut self.keeper.protocol);
     }
 
     /// Whose records it adds to, for what no decoder can see.
@@ -244,9 +353,15 @@ impl Session {
         &mut self.keeper
     }
 
+    /// The same, to look at.
+    pub(crate) fn keeper_of(&self) -> &Keeper {
+        &self.keeper
+    }
+
     /// Ends the flow and writes its summary.
     pub fn end(mut self, at: i64, ending: Ending) {
-        self.conversation.end(&mut Listener { keeper: &mut self.keeper, at });
+        self.tell_inside(at, |conversation, listener| conversation.end(listener));
+        self.conversation.end(&mut Listener { keeper: &mut self.keeper, at, is_clear: self.inside.is_none() });
         self.keeper.end(at, ending);
     }
 }
@@ -255,6 +370,9 @@ impl Session {
 struct Listener<'a> {
     keeper: &'a mut Keeper,
     at: i64,
+    /// Whether the bytes are what was said: rules are not asked about what is encrypted when they are asked about what
+    /// is inside.
+    is_clear: bool,
 }
 
 impl Observer for Listener<'_> {
@@ -263,7 +381,19 @@ impl Observer for Listener<'_> {
     }
 
     fn protocol(&mut self, protocol: Protocol) {
-        self.keeper.protocol(protocol);
+        self.keeper.protocol(self.at, protocol);
+    }
+
+    fn payload(&mut self, side: Side, bytes: &[u8]) {
+        if self.is_clear {
+            self.keeper.payload(self.at, side, bytes);
+        }
+    }
+
+    fn lost(&mut self, side: Side, bytes: u64) {
+        if self.is_clear {
+            self.keeper.lost(side, bytes);
+        }
     }
 }
 
@@ -273,6 +403,17 @@ impl Keeper {
         &self.session_id
     }
 
+    /// What differs from one session to the next, for whatever a persona makes up.
+    pub(crate) fn seed(&self) -> u64 {
+        u64::from_str_radix(&self.session_id[..16], 16).expect("a session id is hexadecimal")
+    }
+
+    /// Begins the record of a flow that belongs to this one: the same target, and the same session to whoever looks.
+    pub(crate) fn beside(&self, flow: Flow, at: i64) -> Self {
+        let parent = Some(self.session_id.clone());
+        Self { parent, ..self.recorder.begin(flow, self.target.clone(), at) }
+    }
+
     /// Counts what a side sent: packets, and bytes of payload.
     pub fn count(&mut self, side: Side, packets: u64, bytes: u64) {
         let counted = &mut self.counted[index(side)];
@@ -280,13 +421,41 @@ impl Keeper {
         counted.bytes += bytes;
     }
 
-    /// Learns which protocol the flow speaks.
-    pub fn protocol(&mut self, protocol: Protocol) {
+    /// Learns at `at` which protocol the flow speaks.
+    pub fn protocol(&mut self, at: i64, protocol: Protocol) {
         self.protocol = Some(protocol);
+        self.watch(at, |watch| watch.protocol(at, protocol));
     }
 
-    /// Learns how far a connection came, in Suricata's words: `new`, `established` or `closed`.
-    pub fn tcp_state(&mut self, state: &'static str) {
+    /// Takes what a side said at `at`, as it was sent, before the facts that it shows.
+    pub fn payload(&mut self, at: i64, side: Side, bytes: &[u8]) {
+        self.watch(at, |watch| watch.payload(at, side, bytes));
+    }
+
+    /// Learns that the next bytes of a side are not known.
+    pub fn lost(&mut self, side: Side, bytes: u64) {
+        if let Some(watch) = &mut self.watch {
+            watch.gap(side, bytes);
+        }
+    }
+
+    /// Has the session watched, and writes down the alerts that follow.
+    fn watch(&mut self, at: i64, act: impl FnOnce(&mut Watch)) {
+        let Some(watch) = &mut self.watch else { return };
+        act(watch);
+        if !watch.has_alerts() {
+            return;
+        }
+        for alert in watch.take_alerts() {
+            if self.may_write() {
+                let head = Head { ends: self.envelope.ends(alert.place.side), ..self.head(at) };
+                self.recorder.parts.log.write(Log::Eve, &head, "alert", &AlertLine::new(&alert.rule));
+            }
+        }
+    }
+
+    /// Learns how far a flow came, in Suricata's words: `new`, `established` or, of a connection, `closed`.
+    pub fn flow_state(&mut self, state: &'static str) {
         self.state = Some(state);
     }
 
@@ -296,6 +465,7 @@ impl Keeper {
             return self.output(at, text);
         }
         self.write_output();
+        self.watch(at, |watch| watch.fact(at, place, fact));
         match fact {
             Fact::Login(login) => self.login(at, login),
             Fact::Command(command) => self.command(at, command),
@@ -347,8 +517,10 @@ impl Keeper {
         self.summary().commands.push(command);
     }
 
-    /// Writes down that a program of the target was told to fetch something. Nothing is fetched.
+    /// Writes down that a program of the target was told to fetch something. It is fetched only if the sensor was told to
+    /// do so, elsewhere and later: the target only pretends.
     pub fn fetch(&mut self, at: i64, program: &str, url: &[u8], to: Option<&[u8]>) {
+        self.watch(at, Watch::fetched);
         self.url(at, Url { url: Bytes::of(url), program: Some(program.to_owned()), to: to.map(Bytes::of) });
     }
 
@@ -357,7 +529,19 @@ impl Keeper {
             return;
         }
         self.write(at, Log::Honeypot, "url", &url);
+        if !self.summary().names_url(&url) {
+            self.have_fetched(&url);
+        }
         self.summary().add_url(url);
+    }
+
+    fn have_fetched(&mut self, url: &Url) {
+        let is_ours = self.target.kind != TargetKind::Capture && self.fetches < FETCHES_MAX;
+        if let Some(queue) = self.recorder.parts.fetches.as_ref().filter(|_| is_ours) {
+            let (url, program) = url.wanted();
+            queue.offer(Order { afterword: Afterword::of(self), url, program });
+            self.fetches += 1;
+        }
     }
 
     /// Writes down a file that came into being on the target without a decoder seeing it, such as one that was typed
@@ -365,6 +549,7 @@ impl Keeper {
     pub fn captured(&mut self, at: i64, name: &[u8], contents: &[u8], why: &'static str) {
         let sha256 = Sha256Digest::of(contents);
         let stored = self.store(sha256, contents);
+        self.watch(at, |watch| watch.captured(contents, matches!(why, "made_executable" | "ran")));
         self.write_file_info(at, Side::Client, &FileInfo::of_whole(name, sha256, contents.len() as u64, stored));
         self.artifact(at, ArtifactLine::new(at, sha256, contents, name, Via::Shell(why), stored));
     }
@@ -479,6 +664,8 @@ impl Keeper {
         for open in std::mem::take(&mut self.files) {
             self.end_file(at, open, false);
         }
+        self.watch(at, |watch| watch.finish(at));
+        let verdict = self.watch.as_ref().map(|watch| watch.verdict(at));
         let [to_server, to_client] = self.counted;
         let knows_packets = to_server.packets + to_client.packets > 0;
         let age_us = at.saturating_sub(self.started_at).max(0);
@@ -500,7 +687,7 @@ impl Keeper {
                 Ending::Bound => "forced",
                 Ending::Stopped => "shutdown",
             },
-            alerted: false,
+            alerted: verdict.as_ref().is_some_and(|verdict| verdict.alerts > 0),
         };
         // These two are always written: the bound on lines is for what comes before them.
         let (log, head) = (&self.recorder.parts.log, self.head(at));
@@ -509,6 +696,7 @@ impl Keeper {
         let honeypot = HoneypotLine {
             session: SessionLine {
                 id: &self.session_id,
+                parent: self.parent.as_deref(),
                 start: Time(self.started_at),
                 end: Time(at),
                 duration_ms: age_us / 1_000,
@@ -518,6 +706,7 @@ impl Keeper {
             sensor: &self.recorder.parts.sensor,
             target: &self.target,
             summary: self.summary.as_deref().unwrap_or(&nothing),
+            verdict: verdict.as_ref().map(VerdictLine::new),
             bytes_toserver: to_server.bytes,
             bytes_toclient: to_client.bytes,
         };
@@ -626,6 +815,8 @@ struct HoneypotLine<'a> {
     target: &'a Target,
     #[serde(flatten)]
     summary: &'a Summary,
+    #[serde(flatten)]
+    verdict: Option<VerdictLine<'a>>,
     bytes_toserver: u64,
     bytes_toclient: u64,
 }
@@ -633,6 +824,8 @@ struct HoneypotLine<'a> {
 #[derive(Debug, Serialize)]
 struct SessionLine<'a> {
     id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent: Option<&'a str>,
     start: Time,
     end: Time,
     duration_ms: i64,

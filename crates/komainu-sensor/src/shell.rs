@@ -30,7 +30,9 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use files::{Errno, Files, Kind as FileKind, Opened, Stat, join, split};
 pub(crate) use machine::{Cpu, Machine};
+pub(crate) use run::note_of;
 use run::{Run, Scope, Speaker, Stop, Variable};
 use syntax::{Reader, Trouble};
 
@@ -54,7 +56,7 @@ impl Default for ShellLimits {
 }
 
 /// A shell of one session.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Shell {
     machine: Arc<Machine>,
     limits: ShellLimits,
@@ -75,7 +77,7 @@ pub(crate) struct Shell {
 }
 
 /// A shell inside a shell.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Level {
     name: Vec<u8>,
 }
@@ -90,8 +92,6 @@ pub(crate) struct Reaction {
     pub(crate) output: Vec<u8>,
     /// `$?`.
     pub(crate) status: u8,
-    /// Whether the command goes on in the next line: the prompt is `> `.
-    pub(crate) wants_more: bool,
     /// Whether the session ends.
     pub(crate) is_over: bool,
     /// How long the device takes before it answers; half a minute at most.
@@ -186,23 +186,11 @@ impl Shell {
     /// A shell of a user who just logged in. The seed makes what would be chance.
     pub(crate) fn new(machine: Arc<Machine>, limits: ShellLimits, seed: u64) -> Self {
         let pid = 1_000 + (seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 50) as u32;
-        let mut scope = Scope { folder: b"/root".to_vec(), umask: 0o022, ..Scope::default() };
-        let variables: [(&[u8], &[u8], bool); 6] = [
-            (b"HOME", b"/root", true),
-            (b"PATH", b"/usr/sbin:/usr/bin:/sbin:/bin", true),
-            (b"PWD", b"/root", true),
-            (b"SHELL", b"/bin/sh", true),
-            (b"USER", machine.user.as_bytes(), true),
-            (b"LOGNAME", machine.user.as_bytes(), true),
-        ];
-        for (name, value, is_exported) in variables {
-            scope.variables.insert(name.to_vec(), Variable { value: value.to_vec(), is_exported, is_readonly: false });
-        }
         Self {
+            scope: login_scope(&machine),
             machine,
             limits,
             seed,
-            scope,
             overlay: files::Overlay::default(),
             unfinished: Vec::new(),
             levels: Vec::new(),
@@ -211,6 +199,34 @@ impl Shell {
             ended: Vec::new(),
             host_name: None,
             is_over: false,
+        }
+    }
+
+    /// The shell of another login to the same device: the files are as they were left.
+    pub(crate) fn log_in_again(&mut self) {
+        self.scope = login_scope(&self.machine);
+        self.unfinished = Vec::new();
+        self.levels = Vec::new();
+        self.is_over = false;
+    }
+
+    /// The files as the session sees them; `now` is the time since it began.
+    pub(crate) fn files(&mut self, now: Duration) -> Files<'_> {
+        let now_s = now.as_secs();
+        Files {
+            machine: &self.machine,
+            overlay: &mut self.overlay,
+            view: machine::View { uptime_s: self.machine.uptime_s + now_s, pid: self.pid },
+            now_s,
+            bytes_max: self.limits.overlay_bytes,
+        }
+    }
+
+    /// When something was changed, in seconds since 1970, by the clock of the device.
+    pub(crate) fn changed_s(&self, stat: &Stat) -> u64 {
+        match stat.changed_s {
+            Some(changed_s) => self.machine.wall_clock_s.saturating_add(changed_s),
+            None => self.machine.wall_clock_s.saturating_sub(self.machine.uptime_s),
         }
     }
 
@@ -254,7 +270,7 @@ impl Shell {
             if self.unfinished.is_empty() {
                 self.unfinished.push(b' ');
             }
-            return Reaction { wants_more: true, status: self.scope.status, ..Reaction::default() };
+            return Reaction { status: self.scope.status, ..Reaction::default() };
         }
         source.push(b'\n');
         let name = self.levels.last().map_or_else(|| b"-sh".to_vec(), |level| level.name.clone());
@@ -280,22 +296,42 @@ impl Shell {
                 }
             }
         }
-        let mut reaction = Self::reaction(run, result, true);
+        let reaction = Self::reaction(run, result, true);
         if wants_more && !reaction.is_over {
-            reaction.wants_more = true;
             self.unfinished = source;
         }
         reaction
     }
 
-    /// Runs a whole command that did not come from a terminal: `ssh HOST COMMAND`, `sh -c COMMAND`.
-    pub(crate) fn exec(&mut self, command: &[u8], now: Duration) -> Reaction {
+    /// Runs a whole command that did not come from a terminal, `ssh HOST COMMAND`, while nothing of its standard input
+    /// is there. None when it reads its input: then nothing has happened, and it is to be run with [`Shell::exec`] once
+    /// all of its input is there.
+    pub(crate) fn exec_without_input(&mut self, command: &[u8], now: Duration) -> Option<Reaction> {
+        let before = self.clone();
+        let reaction = self.exec_with(command, None, now);
+        if reaction.is_none() {
+            *self = before;
+        }
+        reaction
+    }
+
+    /// Runs a whole command that did not come from a terminal, with its standard input.
+    pub(crate) fn exec(&mut self, command: &[u8], input: Vec<u8>, now: Duration) -> Reaction {
+        self.exec_with(command, Some(input), now).unwrap_or_default()
+    }
+
+    fn exec_with(&mut self, command: &[u8], input: Option<Vec<u8>>, now: Duration) -> Option<Reaction> {
         let speaker = Speaker { name: b"sh".to_vec(), is_script: false, is_interactive: false, line: 0 };
         let too_long = command.len() > self.limits.input_bytes;
         let mut run = Run::new(self, speaker, now);
         let source: Vec<u8> = command.iter().copied().filter(|&byte| byte != 0).collect();
-        let result = if too_long { Err(Stop::Failed(2)) } else { run.source(&source, 0) };
-        Self::reaction(run, result, false)
+        let has_input = input.is_some();
+        let result =
+            if too_long { Err(Stop::Failed(2)) } else { run.with_fds(input, None, |run| run.source(&source, 0)) };
+        if run.wants_input && !has_input {
+            return None;
+        }
+        Some(Self::reaction(run, result, false))
     }
 
     /// Ends the session: what it left behind is told.
@@ -334,7 +370,6 @@ impl Shell {
         let reaction = Reaction {
             output: run.take_output(),
             status: run.scope().status,
-            wants_more: false,
             is_over,
             delay: run.delay,
             events: std::mem::take(&mut run.events),
@@ -348,6 +383,24 @@ impl Shell {
             self.levels.push(level);
         }
     }
+}
+
+/// What the shell of a login knows.
+fn login_scope(machine: &Machine) -> Scope {
+    let mut scope = Scope { folder: b"/root".to_vec(), umask: 0o022, ..Scope::default() };
+    let variables: [(&[u8], &[u8]); 6] = [
+        (b"HOME", b"/root"),
+        (b"PATH", b"/usr/sbin:/usr/bin:/sbin:/bin"),
+        (b"PWD", b"/root"),
+        (b"SHELL", b"/bin/sh"),
+        (b"USER", machine.user.as_bytes()),
+        (b"LOGNAME", machine.user.as_bytes()),
+    ];
+    for (name, value) in variables {
+        let variable = Variable { value: value.to_vec(), is_exported: true, is_readonly: false };
+        scope.variables.insert(name.to_vec(), variable);
+    }
+    scope
 }
 
 /// The name of an applet from how it was called: `/bin/sh` and `-sh` are `sh`.

@@ -1,20 +1,31 @@
 //! The form of a persona's TOML file.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
+use komainu_decode::Transport;
 use serde::Deserialize;
 
-use super::{Accounts, Door, Http, Page, Persona, PersonaError, Raw, Service, Source, Target, TargetKind, Telnet};
+use super::{Accounts, Device, Door, Persona, PersonaError, Source, Target, TargetKind};
+use crate::service::Service;
+use crate::service::adb::{Adb, AdbText};
+use crate::service::coap::{Coap, CoapText};
+use crate::service::ftp::{Ftp, FtpText};
+use crate::service::http::{Http, HttpText};
+use crate::service::mqtt::{Mqtt, MqttText};
+use crate::service::raw::{Raw, RawText};
+use crate::service::redis::{Redis, RedisText};
+use crate::service::rtsp::{Rtsp, RtspText};
+use crate::service::sip::{Sip, SipText};
+use crate::service::smb::{Smb, SmbText};
+use crate::service::snmp::{Snmp, SnmpText};
+use crate::service::ssdp::{Ssdp, SsdpText};
+use crate::service::ssh::{Ssh, SshText};
+use crate::service::telnet::{Telnet, TelnetText};
+use crate::service::tftp::{Tftp, TftpText};
+use crate::service::wsd::{Wsd, WsdText};
 use crate::shell::{Cpu, Machine};
-
-/// The most of what a client says at a raw port that can be kept, in bytes: it is in memory.
-const RAW_BYTES_MAX: usize = 1024 * 1024;
-
-/// What small servers say when there is no such page.
-const NOT_FOUND: &str =
-    "<HTML><HEAD><TITLE>404 Not Found</TITLE></HEAD>\n<BODY><H4>404 Not Found</H4>\nFile not found.\n</BODY></HTML>\n";
+use crate::tls::{Tls, TlsText};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,11 +40,25 @@ struct PersonaText {
     busybox: Option<String>,
     #[serde(default)]
     account: Vec<AccountText>,
-    telnet: Option<TelnetText>,
     #[serde(default)]
     http: Vec<HttpText>,
     #[serde(default)]
     raw: Vec<RawText>,
+    adb: Option<AdbText>,
+    coap: Option<CoapText>,
+    ftp: Option<FtpText>,
+    mqtt: Option<MqttText>,
+    redis: Option<RedisText>,
+    rtsp: Option<RtspText>,
+    sip: Option<SipText>,
+    smb: Option<SmbText>,
+    snmp: Option<SnmpText>,
+    ssdp: Option<SsdpText>,
+    ssh: Option<SshText>,
+    telnet: Option<TelnetText>,
+    tftp: Option<TftpText>,
+    tls: Option<TlsText>,
+    wsd: Option<WsdText>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -58,258 +83,202 @@ struct AccountText {
     password: String,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TelnetText {
-    ports: Vec<u16>,
-    #[serde(default)]
-    issue: String,
-    login_prompt: Option<String>,
-    #[serde(default = "password_prompt")]
-    password_prompt: String,
-    #[serde(default = "refusal")]
-    refusal: String,
-    /// BusyBox's login waits three seconds (loginutils/login.c, FAIL_DELAY).
-    #[serde(default = "refusal_delay_ms")]
-    refusal_delay_ms: u64,
-    #[serde(default)]
-    greeting: String,
-    #[serde(default)]
-    accept_after: u32,
-    #[serde(default = "tries_max")]
-    tries_max: u32,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct HttpText {
-    ports: Vec<u16>,
-    #[serde(default)]
-    headers: BTreeMap<String, String>,
-    #[serde(default)]
-    keep_alive: bool,
-    #[serde(default)]
-    page: Vec<PageText>,
-    not_found: Option<PageText>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PageText {
-    #[serde(default)]
-    path: String,
-    method: Option<String>,
-    #[serde(default = "status")]
-    status: u16,
-    #[serde(rename = "type", default = "content_type")]
-    content_type: String,
-    #[serde(default)]
-    headers: BTreeMap<String, String>,
-    body: Option<String>,
-    file: Option<String>,
-    realm: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawText {
-    ports: Vec<u16>,
-    #[serde(default)]
-    banner_hex: String,
-    #[serde(default = "raw_bytes_max")]
-    bytes_max: usize,
-}
-
-fn password_prompt() -> String {
-    "Password: ".into()
-}
-
-fn refusal() -> String {
-    "Login incorrect".into()
-}
-
-const fn refusal_delay_ms() -> u64 {
-    3_000
-}
-
-const fn tries_max() -> u32 {
-    3
-}
-
-const fn status() -> u16 {
-    200
-}
-
-fn content_type() -> String {
-    "text/html".into()
-}
-
-const fn raw_bytes_max() -> usize {
-    64 * 1024
-}
+const TCP: [Transport; 1] = [Transport::Tcp];
+const UDP: [Transport; 1] = [Transport::Udp];
 
 /// Reads and checks a persona; `name` is what was asked for.
 pub(super) fn persona(name: &str, source: &Source<'_>) -> Result<Persona, PersonaError> {
     let bytes = source.persona_file()?;
-    let text: PersonaText =
+    let mut text: PersonaText =
         toml::from_slice(&bytes).map_err(|source| PersonaError::Form { name: name.to_owned(), source })?;
-    Checker { name, source, ports: BTreeSet::new(), doors: Vec::new() }.persona(text)
+    let device = device(name, source, &mut text);
+    for (field, value) in [("name", &text.name), ("type", &text.r#type), ("host_name", &text.host_name)] {
+        if value.is_empty() || value.chars().any(|letter| letter.is_control() || letter.is_whitespace()) {
+            return Err(device.wrong(field, "must be a word"));
+        }
+    }
+    let doors = doors(&mut text, &device)?;
+    let target = Target {
+        persona: Some(text.name.clone()),
+        device_type: Some(text.r#type),
+        model: text.model,
+        firmware: text.firmware,
+        ..Target::of_kind(TargetKind::Emulated)
+    };
+    Ok(Persona { name: text.name, target: Arc::new(target), doors })
 }
 
-struct Checker<'a> {
-    name: &'a str,
-    source: &'a Source<'a>,
-    ports: BTreeSet<u16>,
+fn device<'a>(persona: &'a str, source: &'a Source<'a>, text: &mut PersonaText) -> Device<'a> {
+    let accounts = std::mem::take(&mut text.account).into_iter().map(|one| (one.user.into(), one.password.into()));
+    let mut machine = Machine::new(cpu(text.cpu), &text.host_name);
+    if let Some(kernel) = text.kernel.take() {
+        machine.kernel = kernel;
+    }
+    if let Some(busybox) = text.busybox.take() {
+        machine.busybox_version = busybox;
+    }
+    Device {
+        persona,
+        source,
+        name: text.name.clone(),
+        host_name: text.host_name.clone(),
+        model: text.model.clone(),
+        firmware: text.firmware.clone(),
+        accounts: Accounts(accounts.collect()),
+        machine: Arc::new(machine),
+    }
+}
+
+/// The ports of a persona, in the order in which they are shown.
+fn doors(text: &mut PersonaText, device: &Device<'_>) -> Result<Vec<Door>, PersonaError> {
+    let mut doors = Doors { taken: BTreeSet::new(), doors: Vec::new() };
+    let tls = Arc::new(Tls::check(text.tls.take().unwrap_or_default(), "tls", device)?);
+    if let Some(text) = text.telnet.take() {
+        let ports = text.ports.clone();
+        let telnet = Telnet::check(text, "telnet", device)?;
+        doors.open(device, "telnet", &TCP, &ports, &Service::Telnet(Arc::new(telnet)))?;
+    }
+    if let Some(text) = text.ssh.take() {
+        let ports = text.ports.clone();
+        let ssh = Ssh::check(text, "ssh", device)?;
+        doors.open(device, "ssh", &TCP, &ports, &Service::Ssh(Arc::new(ssh)))?;
+    }
+    for (index, text) in std::mem::take(&mut text.http).into_iter().enumerate() {
+        let (at, ports, tls_ports) = (format!("http[{index}]"), text.ports.clone(), text.tls_ports.clone());
+        let http = Service::Http(Arc::new(Http::check(text, &at, device)?));
+        if !ports.is_empty() || tls_ports.is_empty() {
+            doors.open(device, &at, &TCP, &ports, &http)?;
+        }
+        doors.open_tls(device, &format!("{at}.tls_ports"), &tls_ports, &http, &tls)?;
+    }
+    if let Some(text) = text.ftp.take() {
+        let ports = text.ports.clone();
+        let ftp = Ftp::check(text, "ftp", device)?;
+        doors.open(device, "ftp", &TCP, &ports, &Service::Ftp(Arc::new(ftp)))?;
+    }
+    if let Some(text) = text.tftp.take() {
+        let ports = text.ports.clone();
+        let tftp = Tftp::check(text, "tftp", device)?;
+        doors.open(device, "tftp", &UDP, &ports, &Service::Tftp(Arc::new(tftp)))?;
+    }
+    if let Some(text) = text.smb.take() {
+        let ports = text.ports.clone();
+        let smb = Smb::check(text, "smb", device)?;
+        doors.open(device, "smb", &TCP, &ports, &Service::Smb(Arc::new(smb)))?;
+    }
+    if let Some(text) = text.adb.take() {
+        let ports = text.ports.clone();
+        let adb = Adb::check(text, "adb", device)?;
+        doors.open(device, "adb", &TCP, &ports, &Service::Adb(Arc::new(adb)))?;
+    }
+    if let Some(text) = text.redis.take() {
+        let ports = text.ports.clone();
+        let redis = Redis::check(text, "redis", device)?;
+        doors.open(device, "redis", &TCP, &ports, &Service::Redis(Arc::new(redis)))?;
+    }
+    if let Some(text) = text.mqtt.take() {
+        let (ports, tls_ports) = (text.ports.clone(), text.tls_ports.clone());
+        let mqtt = Service::Mqtt(Arc::new(Mqtt::check(text, "mqtt", device)?));
+        doors.open(device, "mqtt", &TCP, &ports, &mqtt)?;
+        doors.open_tls(device, "mqtt.tls_ports", &tls_ports, &mqtt, &tls)?;
+    }
+    if let Some(text) = text.coap.take() {
+        let ports = text.ports.clone();
+        let coap = Coap::check(text, "coap", device)?;
+        doors.open(device, "coap", &UDP, &ports, &Service::Coap(Arc::new(coap)))?;
+    }
+    if let Some(text) = text.rtsp.take() {
+        let ports = text.ports.clone();
+        let rtsp = Rtsp::check(text, "rtsp", device)?;
+        doors.open(device, "rtsp", &TCP, &ports, &Service::Rtsp(Arc::new(rtsp)))?;
+    }
+    if let Some(text) = text.sip.take() {
+        let ports = text.ports.clone();
+        let sip = Sip::check(text, "sip", device)?;
+        doors.open(device, "sip", &[Transport::Tcp, Transport::Udp], &ports, &Service::Sip(Arc::new(sip)))?;
+    }
+    if let Some(text) = text.ssdp.take() {
+        let ports = text.ports.clone();
+        let ssdp = Ssdp::check(text, "ssdp", device)?;
+        doors.open(device, "ssdp", &UDP, &ports, &Service::Ssdp(Arc::new(ssdp)))?;
+    }
+    if let Some(text) = text.wsd.take() {
+        let ports = text.ports.clone();
+        let wsd = Wsd::check(text, "wsd", device)?;
+        doors.open(device, "wsd", &UDP, &ports, &Service::Wsd(Arc::new(wsd)))?;
+    }
+    if let Some(text) = text.snmp.take() {
+        let ports = text.ports.clone();
+        let snmp = Snmp::check(text, "snmp", device)?;
+        doors.open(device, "snmp", &UDP, &ports, &Service::Snmp(Arc::new(snmp)))?;
+    }
+    for (index, text) in std::mem::take(&mut text.raw).into_iter().enumerate() {
+        let (at, ports) = (format!("raw[{index}]"), text.ports.clone());
+        let raw = Raw::check(text, &at, device)?;
+        doors.open(device, &at, &TCP, &ports, &Service::Raw(Arc::new(raw)))?;
+    }
+    if doors.doors.is_empty() {
+        return Err(device
+            .wrong("ports", "are missing: a persona needs one of [telnet], [[http]], [[raw]] or another protocol"));
+    }
+    Ok(doors.doors)
+}
+
+struct Doors {
+    taken: BTreeSet<(bool, u16)>,
     doors: Vec<Door>,
 }
 
-impl Checker<'_> {
-    fn wrong<T>(&self, field: impl Into<String>, problem: impl Into<String>) -> Result<T, PersonaError> {
-        Err(PersonaError::Field { name: self.name.to_owned(), field: field.into(), problem: problem.into() })
-    }
-
-    fn persona(mut self, text: PersonaText) -> Result<Persona, PersonaError> {
-        for (field, value) in [("name", &text.name), ("type", &text.r#type), ("host_name", &text.host_name)] {
-            if value.is_empty() || value.chars().any(|letter| letter.is_control() || letter.is_whitespace()) {
-                return self.wrong(field, "must be a word");
-            }
-        }
-        let accounts = Accounts(text.account.into_iter().map(|one| (one.user.into(), one.password.into())).collect());
-        if let Some(telnet) = text.telnet {
-            let mut machine = Machine::new(cpu(text.cpu), &text.host_name);
-            if let Some(kernel) = text.kernel {
-                machine.kernel = kernel;
-            }
-            if let Some(busybox) = text.busybox {
-                machine.busybox_version = busybox;
-            }
-            self.telnet(telnet, &text.host_name, accounts.clone(), machine)?;
-        }
-        for (index, http) in text.http.into_iter().enumerate() {
-            self.http(http, index, accounts.clone())?;
-        }
-        for (index, raw) in text.raw.into_iter().enumerate() {
-            self.raw(raw, index)?;
-        }
-        if self.doors.is_empty() {
-            return self.wrong("telnet, http and raw", "are missing: a persona needs a port");
-        }
-        let target = Target {
-            kind: TargetKind::Emulated,
-            persona: Some(text.name.clone()),
-            device_type: Some(text.r#type),
-            model: text.model,
-            firmware: text.firmware,
-        };
-        Ok(Persona { name: text.name, target: Arc::new(target), doors: self.doors })
-    }
-
-    fn telnet(
+impl Doors {
+    fn open(
         &mut self,
-        text: TelnetText,
-        host_name: &str,
-        accounts: Accounts,
-        machine: Machine,
+        device: &Device<'_>,
+        at: &str,
+        transports: &[Transport],
+        ports: &[u16],
+        service: &Service,
     ) -> Result<(), PersonaError> {
-        if text.tries_max == 0 {
-            return self.wrong("telnet.tries_max", "must be at least 1");
-        }
-        let telnet = Telnet {
-            issue: on_terminal(&text.issue),
-            login_prompt: text.login_prompt.unwrap_or_else(|| format!("{host_name} login: ")).into(),
-            password_prompt: text.password_prompt.into(),
-            refusal: on_terminal(&text.refusal),
-            refusal_delay: Duration::from_millis(text.refusal_delay_ms),
-            greeting: on_terminal(&text.greeting),
-            accounts,
-            accept_after: text.accept_after,
-            tries_max: text.tries_max,
-            machine: Arc::new(machine),
-        };
-        self.open("telnet.ports", &text.ports, &Service::Telnet(Arc::new(telnet)))
-    }
-
-    fn http(&mut self, text: HttpText, index: usize, accounts: Accounts) -> Result<(), PersonaError> {
-        let at = format!("http[{index}]");
-        let mut pages: BTreeMap<Vec<u8>, Vec<Page>> = BTreeMap::new();
-        for (number, page) in text.page.into_iter().enumerate() {
-            let at = format!("{at}.page[{number}]");
-            if !page.path.starts_with('/') {
-                return self.wrong(format!("{at}.path"), "must begin with /");
-            }
-            let path = page.path.clone().into_bytes();
-            let page = self.page(page, &at)?;
-            pages.entry(path).or_default().push(page);
-        }
-        let not_found = match text.not_found {
-            Some(page) => self.page(page, &format!("{at}.not_found"))?,
-            None => Page::plain(404, NOT_FOUND),
-        };
-        let headers = self.headers(text.headers, &at)?;
-        let http = Http { headers, keep_alive: text.keep_alive, accounts, pages, not_found };
-        self.open(&format!("{at}.ports"), &text.ports, &Service::Http(Arc::new(http)))
-    }
-
-    fn page(&self, page: PageText, at: &str) -> Result<Page, PersonaError> {
-        if !(200..=599).contains(&page.status) {
-            return self.wrong(format!("{at}.status"), "must be from 200 to 599");
-        }
-        let body = match (page.body, page.file) {
-            (Some(_), Some(_)) => return self.wrong(at, "has both body and file"),
-            (Some(body), None) => body.into_bytes(),
-            (None, Some(file)) => self.source.file(&file)?,
-            (None, None) => Vec::new(),
-        };
-        for (field, value) in [("type", Some(&page.content_type)), ("realm", page.realm.as_ref())] {
-            if value.is_some_and(|value| !is_header_value(value) || value.contains('"')) {
-                return self.wrong(format!("{at}.{field}"), "must be printable and without quotes");
-            }
-        }
-        Ok(Page {
-            method: page.method.map(String::into_bytes),
-            status: page.status,
-            content_type: page.content_type,
-            headers: self.headers(page.headers, at)?,
-            body: body.into(),
-            realm: page.realm,
-        })
-    }
-
-    fn headers(&self, headers: BTreeMap<String, String>, at: &str) -> Result<Vec<(String, String)>, PersonaError> {
-        for (name, value) in &headers {
-            let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-            if name.is_empty() || !name.bytes().all(is_name) || !is_header_value(value) {
-                return self.wrong(format!("{at}.headers.{name}"), "cannot be a header of HTTP");
-            }
-        }
-        Ok(headers.into_iter().collect())
-    }
-
-    fn raw(&mut self, text: RawText, index: usize) -> Result<(), PersonaError> {
-        let at = format!("raw[{index}]");
-        let Ok(banner) = hex::decode(&text.banner_hex) else {
-            return self.wrong(format!("{at}.banner_hex"), "must be pairs of hexadecimal digits");
-        };
-        if text.bytes_max > RAW_BYTES_MAX {
-            return self.wrong(format!("{at}.bytes_max"), format!("must be at most {RAW_BYTES_MAX}"));
-        }
-        let raw = Raw { banner, bytes_max: text.bytes_max };
-        self.open(&format!("{at}.ports"), &text.ports, &Service::Raw(Arc::new(raw)))
-    }
-
-    fn open(&mut self, field: &str, ports: &[u16], service: &Service) -> Result<(), PersonaError> {
+        let at = format!("{at}.ports");
         if ports.is_empty() {
-            return self.wrong(field, "is empty");
+            return Err(device.wrong(at, "is empty"));
         }
+        for transport in transports {
+            for port in ports {
+                self.add(
+                    device,
+                    &at,
+                    Door { port: *port, transport: *transport, service: service.clone(), tls: None },
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens ports at which a service is reached over TLS; `at` is where they stand.
+    fn open_tls(
+        &mut self,
+        device: &Device<'_>,
+        at: &str,
+        ports: &[u16],
+        service: &Service,
+        tls: &Arc<Tls>,
+    ) -> Result<(), PersonaError> {
         for port in ports {
-            if *port == 0 {
-                return self.wrong(field, "has port 0");
-            }
-            if !self.ports.insert(*port) {
-                return self.wrong(field, format!("has port {port} a second time"));
-            }
-            self.doors.push(Door { port: *port, service: service.clone() });
+            let (service, tls) = (service.clone(), Some(tls.clone()));
+            self.add(device, at, Door { port: *port, transport: Transport::Tcp, service, tls })?;
         }
+        Ok(())
+    }
+
+    fn add(&mut self, device: &Device<'_>, at: &str, door: Door) -> Result<(), PersonaError> {
+        let port = door.port;
+        if port == 0 {
+            return Err(device.wrong(at, "has port 0"));
+        }
+        if !self.taken.insert((door.transport == Transport::Udp, port)) {
+            return Err(device.wrong(at, format!("has port {port} a second time")));
+        }
+        self.doors.push(door);
         Ok(())
     }
 }
@@ -326,13 +295,4 @@ const fn cpu(text: CpuText) -> Cpu {
         CpuText::X86 => Cpu::X86,
         CpuText::X86_64 => Cpu::X86_64,
     }
-}
-
-/// Text with the line ends of a terminal.
-fn on_terminal(text: &str) -> Vec<u8> {
-    text.replace("\r\n", "\n").replace('\n', "\r\n").into_bytes()
-}
-
-fn is_header_value(value: &str) -> bool {
-    value.bytes().all(|byte| (b' '..=b'~').contains(&byte))
 }

@@ -19,6 +19,17 @@ pub struct Flow {
     pub server: SocketAddr,
 }
 
+/// Who sent packets to whom. Protocols other than TCP and UDP have no ports; theirs are 0 here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PacketEnds {
+    /// The sender.
+    pub(crate) source: SocketAddr,
+    /// The receiver.
+    pub(crate) destination: SocketAddr,
+    /// The protocol, as Suricata writes it: `TCP`, `UDP`, `ICMP` and so on.
+    pub(crate) proto: &'static str,
+}
+
 /// What is the same in all lines of a flow, written out once.
 #[derive(Debug)]
 pub(super) struct Envelope {
@@ -40,6 +51,25 @@ impl Envelope {
         let host = serde_json::to_string(sensor_id).expect("a string is JSON");
         let rest = format!("\"community_id\":\"{}\",\"host\":{host}", community_id(flow));
         Self { flow_id, ends: ends.into(), middle, rest: rest.into() }
+    }
+
+    /// The envelope of packets that were seen at `at`.
+    pub(super) fn of_packets(ends: PacketEnds, sensor_id: &str, at: i64) -> Self {
+        let transport = match ends.proto {
+            "TCP" => Some(Transport::Tcp),
+            "UDP" => Some(Transport::Udp),
+            _ => None,
+        };
+        let flow =
+            Flow { transport: transport.unwrap_or(Transport::Udp), client: ends.source, server: ends.destination };
+        let (_, flow_id) = ids(sensor_id, flow, at);
+        if transport.is_some() {
+            return Self::new(flow, sensor_id, flow_id);
+        }
+        let host = serde_json::to_string(sensor_id).expect("a string is JSON");
+        let (source, destination) = (ends.source.ip(), ends.destination.ip());
+        let text = format!(r#""src_ip":"{source}","dest_ip":"{destination}","proto":"{}""#, ends.proto);
+        Self { flow_id, middle: text.len(), ends: text.into(), rest: format!("\"host\":{host}").into() }
     }
 
     /// Addresses and ports with `source` as the source.

@@ -71,6 +71,8 @@ pub(super) struct Auth {
     #[serde(skip_serializing_if = "Option::is_none")]
     response_hmac_sha256: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     accepted: Option<bool>,
 }
 
@@ -121,6 +123,8 @@ pub(super) enum Via {
     File(FileVia),
     /// It was made by commands; why it was kept.
     Shell(&'static str),
+    /// The sensor fetched it, because a URL was named.
+    Fetch,
 }
 
 /// Names and values, in the order of the names.
@@ -140,6 +144,11 @@ const FINGERPRINTS: &[(&str, &str, &str)] = &[
 impl Summary {
     pub(super) fn knows_url(&self, url: &Url) -> bool {
         self.urls.entries.iter().any(|known| known.url == url.url && (url.program.is_none() || known == url))
+    }
+
+    /// Whether the same has been named before, by whatever means.
+    pub(super) fn names_url(&self, url: &Url) -> bool {
+        self.urls.entries.iter().any(|known| known.url == url.url)
     }
 
     /// Adds a URL. What a program was told says more than the same URL in a command line, and replaces it.
@@ -245,6 +254,13 @@ impl<T: Serialize> Serialize for Entries<T> {
     }
 }
 
+impl Url {
+    /// What a fetch needs of it.
+    pub(super) fn wanted(&self) -> (Box<[u8]>, Option<String>) {
+        (self.url.0.clone(), self.program.clone())
+    }
+}
+
 impl Bytes {
     pub(super) fn of(bytes: &[u8]) -> Self {
         Self(bytes[..bytes.len().min(TEXT_BYTES_MAX)].into())
@@ -267,6 +283,7 @@ impl Auth {
             mechanism: None,
             response: None,
             response_hmac_sha256: None,
+            key: None,
             accepted: login.accepted,
         };
         match login.secret {
@@ -283,6 +300,10 @@ impl Auth {
                     None => auth.response = Some(hex::encode(&bytes[..bytes.len().min(TEXT_BYTES_MAX)])),
                 }
             }
+            Secret::PublicKey { fingerprint } => {
+                auth.mechanism = Some("publickey");
+                auth.key = Some(fingerprint.chars().take(FINGERPRINT_BYTES_MAX).collect());
+            }
         }
         auth
     }
@@ -291,7 +312,8 @@ impl Auth {
 impl Entry for Auth {
     fn bytes(&self) -> usize {
         let shown = self.password.as_ref().and_then(Value::as_str).map_or(64, str::len);
-        self.user.0.len() + shown + self.response.as_ref().map_or(0, String::len)
+        let texts = [&self.response, &self.key];
+        self.user.0.len() + shown + texts.into_iter().flatten().map(String::len).sum::<usize>()
     }
 }
 
@@ -318,6 +340,7 @@ impl ArtifactLine {
         let (via, why) = match via {
             Via::File(via) => (via_name(via), None),
             Via::Shell(why) => ("shell", Some(why)),
+            Via::Fetch => ("fetch", None),
         };
         Self {
             timestamp: Time(at),
@@ -353,6 +376,9 @@ fn via_name(via: FileVia) -> &'static str {
         FileVia::AdbPull => "adb_pull",
         FileVia::MqttPublish => "mqtt_publish",
         FileVia::RedisReplication => "redis_replication",
+        FileVia::RedisSave => "redis_save",
+        FileVia::ScpUpload => "scp_upload",
+        FileVia::SftpUpload => "sftp_upload",
     }
 }
 

@@ -51,7 +51,7 @@ const PATH_BYTES_MAX: usize = 4_096;
 const ENTRY_BYTES: usize = 128;
 
 /// What a session changed.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Overlay {
     /// By absolute path; `None` is a mark that something of the device was removed.
     entries: BTreeMap<Vec<u8>, Option<Entry>>,
@@ -60,7 +60,7 @@ pub(crate) struct Overlay {
 }
 
 /// Something that the session made.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Entry {
     mode: u16,
     /// Seconds since the session began.
@@ -68,7 +68,7 @@ struct Entry {
     kind: EntryKind,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum EntryKind {
     Folder,
     Link(Vec<u8>),
@@ -435,6 +435,13 @@ impl Files<'_> {
                 Some(data.bytes().to_vec())
             }
             _ => None,
+        }
+    }
+
+    /// Learns that what a file holds is recorded elsewhere.
+    pub(crate) fn know(&mut self, place: &[u8]) {
+        if let Some(Some(Entry { kind: EntryKind::File { is_known, .. }, .. })) = self.overlay.entries.get_mut(place) {
+            *is_known = true;
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::elf;
 
 /// The device that a shell pretends to be. All sessions of a persona share one.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Machine {
     /// What the programs are made for.
     pub(crate) cpu: Cpu,
@@ -69,6 +69,7 @@ pub(crate) enum Cpu {
 
 impl Cpu {
     /// Every processor.
+    #[cfg(any(test, fuzzing))]
     pub(crate) const ALL: [Self; 9] = [
         Self::Armv5,
         Self::Armv7,
@@ -296,6 +297,25 @@ impl Machine {
     /// What `busybox` and a shell say first of themselves, without an end of line.
     pub(crate) fn banner(&self) -> String {
         format!("BusyBox v{}", self.busybox_version)
+    }
+
+    /// The same device with the folders in which Android keeps what can be changed.
+    pub(crate) fn with_android_folders(&self) -> Self {
+        let mut machine = self.clone();
+        let options = "rw,nosuid,nodev,noatime";
+        machine.mounts.push(Mount {
+            source: "/dev/block/mmcblk0p10",
+            at: "/data",
+            kind: "ext4",
+            options,
+            kib: 5_324_800,
+            used_kib: 1_204_372,
+        });
+        for path in ["/data", "/data/local", "/data/local/tmp", "/data/media", "/data/media/0"] {
+            machine.add(path, 0o771, Contents::Folder);
+        }
+        machine.add("/sdcard", 0o777, Contents::Link(b"/data/media/0".to_vec()));
+        machine
     }
 
     /// The mount that a path lies on.

@@ -235,8 +235,8 @@ impl Drop for World {
 
 fn ours(cpu: Cpu, probe: &str) -> (String, u8) {
     let mut shell = Shell::new(Arc::new(Machine::new(cpu, "cam")), ShellLimits::default(), 1);
-    shell.exec(b"mkdir /tmp/w; cd /tmp/w; unset OLDPWD", Duration::ZERO);
-    let reaction = shell.exec(probe.as_bytes(), Duration::ZERO);
+    shell.exec(b"mkdir /tmp/w; cd /tmp/w; unset OLDPWD", Vec::new(), Duration::ZERO);
+    let reaction = shell.exec(probe.as_bytes(), Vec::new(), Duration::ZERO);
     let mut text = String::from_utf8_lossy(&reaction.output).into_owned();
     for folder in ["/usr/sbin/", "/usr/bin/", "/sbin/"] {
         text = text.replace(folder, "BIN/");

@@ -131,6 +131,8 @@ pub(crate) struct Run<'a> {
     fds: Vec<Fd>,
     steps: u32,
     depth: u32,
+    /// Whether something wanted to read what nobody has typed or sent yet.
+    pub(crate) wants_input: bool,
     is_pipe_broken: bool,
     is_exhausted: bool,
     write_error: Option<Errno>,
@@ -163,6 +165,7 @@ impl<'a> Run<'a> {
             fds: vec![Fd::Terminal; 3],
             steps,
             depth: 0,
+            wants_input: false,
             is_pipe_broken: false,
             is_exhausted: false,
             write_error: None,
@@ -345,6 +348,7 @@ impl<'a> Run<'a> {
 
     /// So many bytes of standard input, or fewer.
     pub(crate) fn read_at_most(&mut self, most: usize) -> Vec<u8> {
+        self.wants_input |= self.fd(0) == Fd::Terminal;
         let Fd::Input(input) = self.fd(0) else { return Vec::new() };
         let Some(input) = self.inputs.get_mut(input) else { return Vec::new() };
         let rest = input.data.bytes().get(input.at..).unwrap_or_default();
@@ -355,6 +359,7 @@ impl<'a> Run<'a> {
 
     /// A line of standard input without its end, and whether it had one.
     pub(crate) fn read_line(&mut self) -> Option<(Vec<u8>, bool)> {
+        self.wants_input |= self.fd(0) == Fd::Terminal;
         let Fd::Input(input) = self.fd(0) else { return None };
         let input = self.inputs.get_mut(input)?;
         let rest = input.data.bytes().get(input.at..)?;
@@ -788,17 +793,8 @@ impl<'a> Run<'a> {
 
     /// Notes a change to a file that says what somebody is up to.
     pub(crate) fn note_path(&mut self, place: &[u8]) {
-        let holds = |part: &[u8]| place.windows(part.len()).any(|window| window == part);
-        if holds(b"crontab") || holds(b"/cron/") {
-            self.note(Note::Scheduled);
-        } else if holds(b"/init.d/") || holds(b"rc.local") || holds(b"/etc/inittab") || holds(b"/etc/profile") {
-            self.note(Note::StartsAtBoot);
-        } else if holds(b"authorized_keys") {
-            self.note(Note::AddedKey);
-        } else if matches!(place, b"/etc/passwd" | b"/etc/shadow") {
-            self.note(Note::ChangedPassword);
-        } else if holds(b"/etc/hosts") || holds(b"resolv.conf") {
-            self.note(Note::ChangedNames);
+        if let Some(note) = note_of(place) {
+            self.note(note);
         }
     }
 
@@ -1023,11 +1019,30 @@ impl<'a> Run<'a> {
 
     /// A shell in which the next lines are typed.
     pub(crate) fn nested(&mut self, name: &[u8]) -> Status {
+        self.wants_input = true;
         self.shell.enter(Level { name: name.to_vec() });
         self.speaker.name = name.to_vec();
         let banner = self.shell.banner();
         self.out(banner);
         Ok(0)
+    }
+}
+
+/// What a change to a file at an absolute path says of what somebody is up to.
+pub(crate) fn note_of(place: &[u8]) -> Option<Note> {
+    let holds = |part: &[u8]| place.windows(part.len()).any(|window| window == part);
+    if holds(b"crontab") || holds(b"/cron/") {
+        Some(Note::Scheduled)
+    } else if holds(b"/init.d/") || holds(b"rc.local") || holds(b"/etc/inittab") || holds(b"/etc/profile") {
+        Some(Note::StartsAtBoot)
+    } else if holds(b"authorized_keys") {
+        Some(Note::AddedKey)
+    } else if matches!(place, b"/etc/passwd" | b"/etc/shadow") {
+        Some(Note::ChangedPassword)
+    } else if holds(b"/etc/hosts") || holds(b"resolv.conf") {
+        Some(Note::ChangedNames)
+    } else {
+        None
     }
 }
 

@@ -58,19 +58,16 @@ impl Scene {
             artifacts: Some(artifacts.clone()),
             sensor: SensorIdentity { id: "tokyo-1".into(), site: None, country: Some("JP".into()) },
             passwords,
+            classifier: None,
             limits: RecordLimits::default(),
+            fetches: None,
         });
         Self { eve, honeypot, log, recorder, artifacts, _folder: folder }
     }
 
     pub(crate) fn begin(&self, kind: TargetKind) -> Keeper {
-        let target = Target {
-            kind,
-            persona: Some("camera".into()),
-            device_type: Some("ip_camera".into()),
-            model: None,
-            firmware: None,
-        };
+        let target =
+            Target { persona: Some("camera".into()), device_type: Some("ip_camera".into()), ..Target::of_kind(kind) };
         let flow = Flow {
             transport: Transport::Tcp,
             client: "192.0.2.7:40000".parse().unwrap(),

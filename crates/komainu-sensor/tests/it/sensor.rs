@@ -31,6 +31,7 @@ impl Running {
             personas: vec![Placed { persona, address: IpAddr::V4(Ipv4Addr::LOCALHOST) }],
             ports: PortMapping::Any,
             limits,
+            keys_folder: None,
         };
         let clock = Arc::new(ManualClock::default());
         let ports = SensorPorts { recorder: scene.recorder.clone(), clock };
@@ -197,4 +198,48 @@ async fn broken_requests_are_answered() {
         assert!(answer.starts_with(expected.as_bytes()), "{request:?}: {answer:?}");
     }
     running.stop().await;
+}
+
+#[tokio::test]
+async fn who_speaks_no_tls_where_it_is_expected_gets_an_alert() {
+    let running = Running::start("intercom", SensorLimits::default());
+    let mut client = running.connect(443).await;
+    client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    let answer = read_to_end(&mut client).await;
+    assert_eq!(answer[..3], [21, 3, 3], "{answer:?}");
+    let (_, honeypot) = running.stop().await;
+    assert_eq!(summaries(&honeypot)[0]["session"]["ended"], "closed");
+}
+
+#[tokio::test]
+async fn a_handshake_has_bounds() {
+    let limits = SensorLimits { idle_s: 0, ..SensorLimits::default() };
+    let running = Running::start("intercom", limits);
+    read_to_end(&mut running.connect(443).await).await;
+    let (_, honeypot) = running.stop().await;
+    assert_eq!(summaries(&honeypot)[0]["session"]["ended"], "idle");
+}
+
+#[tokio::test]
+async fn keys_are_kept_for_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = || {
+        let persona = Persona::load("intercom").unwrap();
+        let config = SensorConfig {
+            personas: vec![Placed { persona, address: IpAddr::V4(Ipv4Addr::LOCALHOST) }],
+            ports: PortMapping::Any,
+            limits: SensorLimits::default(),
+            keys_folder: Some(folder.path().join("keys")),
+        };
+        let scene = Scene::new(Passwords::hashed(&[1; 32]));
+        let ports = SensorPorts { recorder: scene.recorder, clock: Arc::new(ManualClock::default()) };
+        Sensor::start(config, ports)
+    };
+    let path = folder.path().join("keys/intercom.tls.key");
+    start().unwrap().shutdown().await;
+    let first = std::fs::read(&path).unwrap();
+    start().unwrap().shutdown().await;
+    assert_eq!(std::fs::read(&path).unwrap(), first);
+    std::fs::write(&path, "no key").unwrap();
+    assert_eq!(start().unwrap_err().to_string(), "http of persona intercom has no key");
 }

@@ -1,7 +1,10 @@
 //! What is written down of a flow.
 
-use komainu_decode::{Command, Fact, FileEvent, FileNumber, FileVia, Login, Oddity, OddityKind, Place, Secret, Side};
-use komainu_sensor::{Keeper, Passwords, Sha256Digest, TargetKind};
+use komainu_decode::{
+    Command, Conversation, Fact, FileEvent, FileNumber, FileVia, Login, Oddity, OddityKind, Place, Protocol, Secret,
+    Side, Transport,
+};
+use komainu_sensor::{Ending, Keeper, Passwords, Session, Sha256Digest, TargetKind};
 use serde_json::json;
 
 use crate::scene::{START, Scene};
@@ -190,4 +193,23 @@ fn one_flow_cannot_fill_the_store() {
     let (eve, _) = scene.end(keeper);
     assert_eq!(scene.artifacts.list().unwrap().len(), 256);
     assert_eq!(eve.iter().filter(|line| line["fileinfo"]["stored"] == false).count(), 44);
+}
+
+#[test]
+fn what_is_said_inside_tls_is_told_by_its_own_protocol() {
+    let scene = Scene::new(Passwords::Clear);
+    let outside = Conversation::of(Protocol::Tls, Transport::Tcp, 443);
+    let mut session = Session::new(scene.begin(TargetKind::Emulated), outside);
+    session.begin_inside(Conversation::new(Transport::Tcp, 0));
+    session.data(START, Side::Client, b"\x16\x03\x01");
+    session.data_inside(START, Side::Client, b"GET /a HTTP/1.1\r\n\r\n");
+    session.data_inside(START, Side::Server, b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+    session.end(START, Ending::Closed);
+    scene.log.flush();
+    let told: Vec<_> =
+        scene.eve.lines().iter().map(|line| (line["event_type"].clone(), line["app_proto"].clone())).collect();
+    assert!(told.contains(&(json!("http"), json!("http"))), "{told:?}");
+    assert_eq!(told.last(), Some(&(json!("flow"), json!("tls"))));
+    let lines = scene.eve.lines();
+    assert_eq!(lines.last().unwrap()["flow"]["bytes_toserver"], 3, "bytes count once, as they are carried");
 }

@@ -4,10 +4,15 @@
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Request {
     pub(super) method: Vec<u8>,
+    /// The host and the port of a target that is a whole URL, as a proxy is asked (RFC 9112, 3.2.2).
+    pub(super) authority: Option<Vec<u8>>,
     /// Without scheme, host and query.
     pub(super) path: Vec<u8>,
-    /// What `Authorization: Basic` says.
-    pub(super) basic: Option<Vec<u8>>,
+    pub(super) query: Vec<u8>,
+    pub(super) host: Option<Vec<u8>>,
+    pub(super) authorization: Option<Vec<u8>>,
+    /// The name at the end of `SOAPAction`.
+    pub(super) soap_action: Option<Vec<u8>>,
     pub(super) expects_continue: bool,
     pub(super) keep_alive: bool,
     pub(super) body: Body,
@@ -53,10 +58,15 @@ impl Request {
         let mut lines = Lines { bytes, at: start };
         let request_line = lines.next()?;
         let (method, target, version) = request_line_words(request_line);
+        let (authority, path, query) = target_parts(target);
         let mut request = Self {
             method: method.to_vec(),
-            path: path(target).to_vec(),
-            basic: None,
+            authority: authority.map(<[u8]>::to_vec),
+            path: path.to_vec(),
+            query: query.to_vec(),
+            host: None,
+            authorization: None,
+            soap_action: None,
             expects_continue: false,
             keep_alive: version == b"HTTP/1.1",
             body: Body::Bytes(0),
@@ -90,19 +100,28 @@ impl Request {
             self.expects_continue = has("100-continue");
         } else if is("connection") {
             self.keep_alive = if self.keep_alive { !has("close") } else { has("keep-alive") };
+        } else if is("host") {
+            self.host = Some(value.to_vec());
         } else if is("authorization") {
-            let scheme = value.get(..6).unwrap_or_default();
-            self.basic = scheme.eq_ignore_ascii_case(b"basic ").then(|| value[6..].trim_ascii().to_vec());
+            self.authorization = Some(value.to_vec());
+        } else if is("soapaction") {
+            let value = value.strip_prefix(b"\"").unwrap_or(value);
+            let value = value.strip_suffix(b"\"").unwrap_or(value);
+            let behind = |mark: u8| value.iter().rposition(|byte| *byte == mark).map(|at| &value[at + 1..]);
+            // UPnP has a `#` (UDA 1.1, 3.2.1), the URLs of ONVIF have none.
+            let name = behind(b'#').or_else(|| behind(b'/')).unwrap_or(value);
+            self.soap_action = (!name.is_empty()).then(|| name.to_vec());
         }
     }
 }
 
 impl Body {
-    /// Takes what belongs to the body from the beginning of `bytes`, and says how much that is.
-    pub(super) fn take(&mut self, bytes: &[u8]) -> usize {
+    /// Takes what belongs to the body from the beginning of `bytes`, and says how much that is. `content` is given what
+    /// it carries.
+    pub(super) fn take(&mut self, bytes: &[u8], content: &mut impl FnMut(&[u8])) -> usize {
         match self {
-            Self::Bytes(missing) => take_data(missing, bytes),
-            Self::Chunks(chunks) => chunks.take(bytes),
+            Self::Bytes(missing) => take_data(missing, bytes, content),
+            Self::Chunks(chunks) => chunks.take(bytes, content),
         }
     }
 
@@ -116,12 +135,12 @@ impl Chunks {
         Self::Size { bytes: 0, has_digits: false, is_behind_digits: false }
     }
 
-    fn take(&mut self, bytes: &[u8]) -> usize {
+    fn take(&mut self, bytes: &[u8], content: &mut impl FnMut(&[u8])) -> usize {
         let mut used = 0;
         while let Some(byte) = bytes.get(used) {
             match self {
                 Self::Data { bytes: missing } => {
-                    used += take_data(missing, &bytes[used..]);
+                    used += take_data(missing, &bytes[used..], content);
                     if *missing == 0 {
                         *self = Self::DataEnd;
                     }
@@ -162,8 +181,9 @@ impl Chunks {
     }
 }
 
-fn take_data(missing: &mut u64, bytes: &[u8]) -> usize {
+fn take_data(missing: &mut u64, bytes: &[u8], content: &mut impl FnMut(&[u8])) -> usize {
     let taken = usize::try_from(*missing).unwrap_or(usize::MAX).min(bytes.len());
+    content(&bytes[..taken]);
     *missing -= taken as u64;
     taken
 }
@@ -184,15 +204,19 @@ fn request_line_words(line: &[u8]) -> (&[u8], &[u8], &[u8]) {
     }
 }
 
-/// The path of a target, which may be a whole URL (RFC 9112, 3.2.2).
-fn path(target: &[u8]) -> &[u8] {
-    let mut path = target;
-    if target.get(..7).is_some_and(|begin| begin.eq_ignore_ascii_case(b"http://")) {
-        let host_end = target[7..].iter().position(|byte| *byte == b'/').map(|slash| slash + 7);
-        path = host_end.map_or(&b"/"[..], |slash| &target[slash..]);
+/// The authority, the path and the query of a target, which may be a whole URL (RFC 9112, 3.2.2).
+fn target_parts(target: &[u8]) -> (Option<&[u8]>, &[u8], &[u8]) {
+    let (mut authority, mut path) = (None, target);
+    for scheme in ["http://", "https://"] {
+        let Some((begin, rest)) = target.split_at_checked(scheme.len()) else { continue };
+        if begin.eq_ignore_ascii_case(scheme.as_bytes()) {
+            let host_end = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(rest.len());
+            authority = Some(&rest[..host_end]);
+            path = if rest[host_end..].starts_with(b"/") { &rest[host_end..] } else { b"/" };
+        }
     }
     let end = path.iter().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(path.len());
-    &path[..end]
+    (authority, &path[..end], path.get(end + 1..).unwrap_or_default())
 }
 
 struct Lines<'a> {
@@ -219,6 +243,9 @@ mod tests {
 
     use super::*;
 
+    /// What a body carries is not looked at.
+    fn ignore(_: &[u8]) {}
+
     fn check(bytes: &str, method: &str, path: &str, body: &str) {
         let (request, head) = Request::read(bytes.as_bytes()).unwrap();
         assert_eq!((&*request.method, &*request.path), (method.as_bytes(), path.as_bytes()), "{bytes:?}");
@@ -227,7 +254,7 @@ mod tests {
             let (mut request, _) = Request::read(bytes.as_bytes()).unwrap();
             let mut used = 0;
             for piece in rest.chunks(size) {
-                used += request.body.take(piece);
+                used += request.body.take(piece, &mut ignore);
             }
             assert_eq!(&rest[..used], body.as_bytes(), "{bytes:?} in pieces of {size}");
             assert!(request.body.is_over(), "{bytes:?}");
@@ -257,6 +284,27 @@ mod tests {
     }
 
     #[test]
+    fn targets_and_fields() {
+        let check = |target: &str, expected: (Option<&str>, &str, &str)| {
+            let (authority, path, query) = target_parts(target.as_bytes());
+            let expected = (expected.0.map(str::as_bytes), expected.1.as_bytes(), expected.2.as_bytes());
+            assert_eq!((authority, path, query), expected, "{target}");
+        };
+        check("/a?b#c", (None, "/a", "b#c"));
+        check("http://a:80/b?c", (Some("a:80"), "/b", "c"));
+        check("HTTPS://a?c", (Some("a"), "/", ""));
+        check("ftp://a/b", (None, "ftp://a/b", ""));
+        let action = |value: &str| {
+            let text = format!("POST / HTTP/1.1\r\nSOAPAction: {value}\r\n\r\n");
+            Request::read(text.as_bytes()).unwrap().0.soap_action
+        };
+        assert_eq!(action("\"urn:a:1#Get\"").as_deref(), Some(&b"Get"[..]));
+        assert_eq!(action("http://www.onvif.org/ver10/device/wsdl/Get").as_deref(), Some(&b"Get"[..]));
+        assert_eq!(action("Get").as_deref(), Some(&b"Get"[..]));
+        assert_eq!(action("\"\""), None);
+    }
+
+    #[test]
     fn a_part_of_a_request_is_none() {
         for part in ["", "\r\n", "GET", "GET / HTTP/1.1", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nA: b\r\n"] {
             assert_eq!(Request::read(part.as_bytes()), None, "{part:?}");
@@ -278,10 +326,14 @@ mod tests {
             let Some((mut request, head_bytes)) = Request::read(&whole) else { return Ok(()) };
             prop_assert!(head_bytes <= whole.len());
             // A cut makes no difference.
-            let in_one = request.body.take(&whole[head_bytes..]);
+            let (mut carried, mut carried_again) = (Vec::new(), Vec::new());
+            let in_one = request.body.take(&whole[head_bytes..], &mut |piece| carried.extend_from_slice(piece));
             let (mut again, _) = Request::read(&whole).expect("it was a request before");
-            let in_bytes: usize = whole[head_bytes..].chunks(1).map(|byte| again.body.take(byte)).sum();
-            prop_assert_eq!(in_one, in_bytes);
+            let mut in_bytes = 0;
+            for byte in whole[head_bytes..].chunks(1) {
+                in_bytes += again.body.take(byte, &mut |piece| carried_again.extend_from_slice(piece));
+            }
+            prop_assert_eq!((in_one, carried), (in_bytes, carried_again));
             prop_assert_eq!(request.body, again.body);
         }
     }

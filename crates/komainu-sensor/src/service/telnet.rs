@@ -2,29 +2,104 @@
 //!
 //! [`Dialogue`] is the whole of it without sockets: bytes in, [`Turn`]s out.
 
-mod keys;
-
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::keys::{Key, Keys};
+use serde::Deserialize;
+
+use super::terminal::{self, Editor, Pressed, Turn};
 use crate::link::Link;
-use crate::persona::Telnet;
+use crate::persona::{Accounts, Device, PersonaError};
 use crate::session::Ending;
-use crate::shell::{Shell, ShellEvent, ShellLimits};
+use crate::shell::{Machine, Shell, ShellEvent, ShellLimits};
 
 /// What BusyBox' telnetd says first: IAC DO ECHO, IAC DO NAWS, IAC WILL ECHO, IAC WILL SGA (networking/telnetd.c,
 /// `iacs_to_send`). It answers no option that a client asks for, and so neither does a persona.
 const OPENING: &[u8] = &[255, 253, 1, 255, 253, 31, 255, 251, 1, 255, 251, 3];
 
-/// The longest line, in bytes. The terminal of a device takes fewer; what is beyond is dropped, as there.
-const LINE_BYTES_MAX: usize = 8192;
-
 /// Bytes that wait while a command runs. More are dropped, as a full terminal does.
 const WAITING_BYTES_MAX: usize = 64 * 1024;
 
-/// The longest that a command takes. `sleep 3600` is not worth a connection.
-const DELAY_MAX: Duration = Duration::from_secs(30);
+/// What one turn shows before it is said, in bytes: lines that were typed ahead wait for their turn.
+const TURN_BYTES_MAX: usize = 64 * 1024;
+
+/// A login dialogue and a shell behind it.
+#[derive(Debug)]
+pub(crate) struct Telnet {
+    /// Shown before the first prompt.
+    issue: Vec<u8>,
+    login_prompt: Vec<u8>,
+    password_prompt: Vec<u8>,
+    refusal: Vec<u8>,
+    refusal_delay: Duration,
+    /// Shown after a login, before the first prompt of the shell.
+    greeting: Vec<u8>,
+    accounts: Accounts,
+    /// The try of a connection that is accepted whatever it says; 0 for none.
+    accept_after: u32,
+    /// The try of a connection after which it is closed.
+    tries_max: u32,
+    machine: Arc<Machine>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TelnetText {
+    pub(crate) ports: Vec<u16>,
+    #[serde(default)]
+    issue: String,
+    login_prompt: Option<String>,
+    #[serde(default = "password_prompt")]
+    password_prompt: String,
+    #[serde(default = "refusal")]
+    refusal: String,
+    /// BusyBox's login waits three seconds (loginutils/login.c, FAIL_DELAY).
+    #[serde(default = "refusal_delay_ms")]
+    refusal_delay_ms: u64,
+    #[serde(default)]
+    greeting: String,
+    #[serde(default)]
+    accept_after: u32,
+    #[serde(default = "tries_max")]
+    tries_max: u32,
+}
+
+fn password_prompt() -> String {
+    "Password: ".into()
+}
+
+fn refusal() -> String {
+    "Login incorrect".into()
+}
+
+const fn refusal_delay_ms() -> u64 {
+    3_000
+}
+
+const fn tries_max() -> u32 {
+    3
+}
+
+impl Telnet {
+    /// Checks what a persona says; `at` is where it says it.
+    pub(crate) fn check(text: TelnetText, at: &str, device: &Device<'_>) -> Result<Self, PersonaError> {
+        if text.tries_max == 0 {
+            return Err(device.wrong(format!("{at}.tries_max"), "must be at least 1"));
+        }
+        Ok(Self {
+            issue: terminal::text(&text.issue),
+            login_prompt: text.login_prompt.unwrap_or_else(|| format!("{} login: ", device.host_name)).into(),
+            password_prompt: text.password_prompt.into(),
+            refusal: terminal::text(&text.refusal),
+            refusal_delay: Duration::from_millis(text.refusal_delay_ms),
+            greeting: terminal::text(&text.greeting),
+            accounts: device.accounts.clone(),
+            accept_after: text.accept_after,
+            tries_max: text.tries_max,
+            machine: device.machine.clone(),
+        })
+    }
+}
 
 /// Speaks with a client until the connection ends.
 pub(crate) async fn serve(link: &mut Link, persona: &Arc<Telnet>, seed: u64) -> Ending {
@@ -74,10 +149,9 @@ fn record(link: &mut Link, event: ShellEvent) {
 struct Dialogue {
     persona: Arc<Telnet>,
     seed: u64,
-    keys: Keys,
+    editor: Editor,
     /// Bytes that are not looked at yet.
     waiting: Vec<u8>,
-    line: Vec<u8>,
     state: State,
     tries: u32,
 }
@@ -93,22 +167,9 @@ enum State {
     Over,
 }
 
-/// What a persona does next.
-#[derive(Debug, Default)]
-struct Turn {
-    /// The echo, and what is known without delay.
-    at_once: Vec<u8>,
-    /// How long what was asked for takes.
-    delay: Duration,
-    then: Vec<u8>,
-    events: Vec<ShellEvent>,
-    is_last: bool,
-}
-
 impl Dialogue {
     fn new(persona: Arc<Telnet>, seed: u64) -> Self {
-        let (waiting, line) = (Vec::new(), Vec::new());
-        Self { persona, seed, keys: Keys::default(), waiting, line, state: State::Login, tries: 0 }
+        Self { persona, seed, editor: Editor::of_telnet(), waiting: Vec::new(), state: State::Login, tries: 0 }
     }
 
     /// What is said before the client says anything.
@@ -129,8 +190,7 @@ impl Dialogue {
         let mut rest = &waiting[..];
         while let Some((byte, after)) = rest.split_first() {
             rest = after;
-            let Some(key) = self.keys.byte(*byte) else { continue };
-            if self.press(key, &mut turn, now) {
+            if self.press(*byte, &mut turn, now) || turn.at_once.len() > TURN_BYTES_MAX {
                 break;
             }
         }
@@ -141,34 +201,12 @@ impl Dialogue {
         has_effect.then_some(turn)
     }
 
-    /// Does what a key does; true when the turn ends with it.
-    fn press(&mut self, key: Key, turn: &mut Turn, now: Duration) -> bool {
+    /// Does what a byte brings about; true when the turn ends with it.
+    fn press(&mut self, byte: u8, turn: &mut Turn, now: Duration) -> bool {
         let shows = !matches!(self.state, State::Password { .. });
-        match key {
-            Key::Byte(byte) => {
-                if self.line.len() < LINE_BYTES_MAX {
-                    self.line.push(byte);
-                    if shows {
-                        turn.at_once.push(byte);
-                    }
-                }
-                false
-            }
-            Key::Erase => {
-                if self.line.pop().is_some() && shows {
-                    turn.at_once.extend_from_slice(b"\x08 \x08");
-                }
-                false
-            }
-            Key::EraseLine => {
-                let erased = std::mem::take(&mut self.line).len();
-                if shows {
-                    turn.at_once.extend(b"\x08 \x08".repeat(erased));
-                }
-                false
-            }
-            Key::Interrupt => {
-                self.line.clear();
+        match self.editor.press(byte, shows, &mut turn.at_once) {
+            Pressed::Nothing => false,
+            Pressed::Interrupt => {
                 if let State::Shell(shell) = &self.state {
                     turn.at_once.extend_from_slice(b"^C\r\n");
                     turn.at_once.extend(shell.prompt());
@@ -179,20 +217,13 @@ impl Dialogue {
                 turn.is_last = true;
                 true
             }
-            Key::EndOfInput => {
-                if !self.line.is_empty() {
-                    return false;
-                }
+            Pressed::EndOfInput => {
                 turn.events.extend(self.close());
                 self.state = State::Over;
                 turn.is_last = true;
                 true
             }
-            Key::Enter => {
-                turn.at_once.extend_from_slice(b"\r\n");
-                let line = std::mem::take(&mut self.line);
-                self.enter(line, turn, now)
-            }
+            Pressed::Line(line) => self.enter(line, turn, now),
         }
     }
 
@@ -210,17 +241,11 @@ impl Dialogue {
             }
             State::Password { user } => self.log_in(&user, &line, turn),
             State::Shell(mut shell) => {
-                let reaction = shell.line(&line, now);
-                turn.events.extend(reaction.events);
-                turn.delay = reaction.delay.min(DELAY_MAX);
-                let said = if turn.delay.is_zero() { &mut turn.at_once } else { &mut turn.then };
-                push_on_terminal(said, &reaction.output);
-                if reaction.is_over {
+                terminal::enter(&mut shell, &line, turn, now);
+                if turn.is_last {
                     turn.events.extend(shell.close());
-                    turn.is_last = true;
                     return true;
                 }
-                said.extend(shell.prompt());
                 self.state = State::Shell(shell);
                 !turn.delay.is_zero()
             }
@@ -235,7 +260,7 @@ impl Dialogue {
         if persona.accounts.has(user, password) || is_stubborn {
             let shell = Box::new(Shell::new(persona.machine.clone(), ShellLimits::default(), self.seed));
             turn.at_once.extend_from_slice(&persona.greeting);
-            push_on_terminal(&mut turn.at_once, &shell.banner());
+            terminal::push(&mut turn.at_once, &shell.banner());
             turn.at_once.extend(shell.prompt());
             self.state = State::Shell(shell);
             return false;
@@ -261,28 +286,19 @@ impl Dialogue {
     }
 }
 
-/// Adds what a program printed, with the line ends of a terminal.
-fn push_on_terminal(to: &mut Vec<u8>, printed: &[u8]) {
-    for byte in printed {
-        if *byte == b'\n' {
-            to.push(b'\r');
-        }
-        to.push(*byte);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::persona::{Persona, Service};
+    use crate::persona::Persona;
+    use crate::service::Service;
 
     fn camera() -> Dialogue {
         let persona = Persona::load("camera").unwrap();
         let mut telnets = persona.doors().iter().filter_map(|door| match &door.service {
             Service::Telnet(telnet) => Some(telnet.clone()),
-            Service::Http(_) | Service::Raw(_) => None,
+            _ => None,
         });
         Dialogue::new(telnets.next().unwrap(), 1)
     }
@@ -364,8 +380,8 @@ mod tests {
         assert_eq!(shown("ab\x15c"), "ab\x08 \x08\x08 \x08c");
         assert_eq!(shown("exit\n"), "exit\r\n<end>");
         assert_eq!(shown("\x04"), "<end>");
-        let long = "a".repeat(LINE_BYTES_MAX + 100);
-        assert_eq!(shown(&long).len(), LINE_BYTES_MAX);
+        let long = "a".repeat(terminal::LINE_BYTES_MAX + 100);
+        assert_eq!(shown(&long).len(), terminal::LINE_BYTES_MAX);
     }
 
     #[test]
@@ -395,7 +411,7 @@ mod tests {
                         return Ok(());
                     }
                 }
-                prop_assert!(dialogue.line.len() <= LINE_BYTES_MAX && dialogue.waiting.len() <= WAITING_BYTES_MAX);
+                prop_assert!(dialogue.editor.typed() <= terminal::LINE_BYTES_MAX && dialogue.waiting.len() <= WAITING_BYTES_MAX);
             }
             dialogue.close();
         }

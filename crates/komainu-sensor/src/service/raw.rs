@@ -2,16 +2,54 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::artifact::Sha256Digest;
 use crate::eve::Text;
 use crate::link::Link;
-use crate::persona::Raw;
+use crate::persona::{Device, PersonaError};
 use crate::session::Ending;
 
 /// Bytes that a line of the log shows of what was said: enough to know it again.
 const SHOWN_BYTES_MAX: usize = 1024;
+
+/// The most of what a client says at a raw port that can be kept, in bytes: it is in memory.
+const RAW_BYTES_MAX: usize = 1024 * 1024;
+
+/// A port where something is said at most, and everything is recorded.
+#[derive(Debug)]
+pub(crate) struct Raw {
+    banner: Vec<u8>,
+    /// Bytes that are kept of what a client says.
+    bytes_max: usize,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawText {
+    pub(crate) ports: Vec<u16>,
+    #[serde(default)]
+    banner_hex: String,
+    #[serde(default = "raw_bytes_max")]
+    bytes_max: usize,
+}
+
+const fn raw_bytes_max() -> usize {
+    64 * 1024
+}
+
+impl Raw {
+    /// Checks what a persona says; `at` is where it says it.
+    pub(crate) fn check(text: RawText, at: &str, device: &Device<'_>) -> Result<Self, PersonaError> {
+        let Ok(banner) = hex::decode(&text.banner_hex) else {
+            return Err(device.wrong(format!("{at}.banner_hex"), "must be pairs of hexadecimal digits"));
+        };
+        if text.bytes_max > RAW_BYTES_MAX {
+            return Err(device.wrong(format!("{at}.bytes_max"), format!("must be at most {RAW_BYTES_MAX}")));
+        }
+        Ok(Self { banner, bytes_max: text.bytes_max })
+    }
+}
 
 /// What a client said, in `honeypot.json`.
 #[derive(Debug, Serialize)]

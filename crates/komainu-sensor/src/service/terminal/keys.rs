@@ -2,7 +2,7 @@
 
 /// A key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Key {
+pub(in crate::service) enum Key {
     /// One that is part of a line.
     Byte(u8),
     /// Backspace or delete.
@@ -39,9 +39,11 @@ enum State {
 }
 
 /// Reads what a client types.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Keys {
     state: State,
+    /// Whether a byte 255 begins a command of telnet.
+    is_telnet: bool,
 }
 
 const SE: u8 = 240;
@@ -54,11 +56,21 @@ const DONT: u8 = 254;
 const IAC: u8 = 255;
 
 impl Keys {
+    /// Of a client that speaks telnet.
+    pub(super) const fn of_telnet() -> Self {
+        Self { state: State::Text, is_telnet: true }
+    }
+
+    /// Of a client that sends the keys and nothing else.
+    pub(super) const fn plain() -> Self {
+        Self { state: State::Text, is_telnet: false }
+    }
+
     /// Takes a byte; it is not always a key.
     pub(super) fn byte(&mut self, byte: u8) -> Option<Key> {
         let state = std::mem::take(&mut self.state);
         match (state, byte) {
-            (State::Text | State::Return | State::Escape | State::Sequence, IAC) => {
+            (State::Text | State::Return | State::Escape | State::Sequence, IAC) if self.is_telnet => {
                 self.state = State::Command;
                 None
             }
@@ -127,7 +139,7 @@ mod tests {
     use super::*;
 
     fn check(bytes: &[u8], expected: &[Key]) {
-        let mut keys = Keys::default();
+        let mut keys = Keys::of_telnet();
         let pressed: Vec<Key> = bytes.iter().filter_map(|byte| keys.byte(*byte)).collect();
         assert_eq!(pressed, expected, "{bytes:?}");
         assert_eq!(keys.byte(b'z'), Some(Key::Byte(b'z')), "{bytes:?} leaves nothing open");
@@ -140,6 +152,13 @@ mod tests {
         check(b"\r\0\r\r\n\n", &[Enter, Enter, Enter, Enter]);
         check(b"\x7f\x08\x15\x03\x04\x01", &[Erase, Erase, EraseLine, Interrupt, EndOfInput]);
         check(b"\x1b[A\x1bOB\x1b[3~a", &[Byte(b'a')]);
+    }
+
+    #[test]
+    fn without_telnet_nothing_is_negotiated() {
+        let mut keys = Keys::plain();
+        let pressed: Vec<Key> = [255, 253, b'\r', b'\n'].iter().filter_map(|byte| keys.byte(*byte)).collect();
+        assert_eq!(pressed, [Key::Byte(255), Key::Byte(253), Key::Enter]);
     }
 
     #[test]
