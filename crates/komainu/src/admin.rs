@@ -23,8 +23,10 @@ use crate::operator::Operator;
 
 /// The socket's name in the data folder.
 const SOCKET_NAME: &str = "admin.sock";
-/// Requests and replies are small; certificates and keys are the largest part.
-const LINE_BYTES_MAX: u64 = 64 * 1024;
+/// Requests are small.
+const REQUEST_BYTES_MAX: u64 = 64 * 1024;
+/// The largest reply is a list of thousands of sensors.
+const REPLY_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// A request is one line from a local program.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(10);
 /// Making an RSA key takes up to a few seconds on a small machine.
@@ -37,6 +39,10 @@ const CLIENTS_MAX: usize = 16;
 pub(crate) enum AdminRequest {
     /// Register a device and make its certificate.
     Enroll { name: String },
+    /// Register a sensor and make its certificate.
+    EnrollSensor { name: String },
+    /// List the sensors that were heard of.
+    ListSensors,
     /// Make an access key, or take the given id and secret.
     CreateAccessKey { given: Option<(String, String)> },
     /// List access keys.
@@ -48,8 +54,10 @@ pub(crate) enum AdminRequest {
 /// What a local operator gets. Displays as the command prints it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) enum AdminReply {
-    /// The device was registered.
+    /// The device or sensor was registered.
     Enrolled(EnrolledDevice),
+    /// All sensors, in the order of their names.
+    Sensors(Vec<SensorLine>),
     /// The key was made; this is the only time its secret is shown.
     AccessKeyCreated { id: String, secret: String },
     /// All keys, in the order of their ids.
@@ -72,6 +80,33 @@ pub(crate) struct EnrolledDevice {
     pub(crate) root_pem: String,
 }
 
+/// A sensor as it is listed. Times are in seconds since 1970, ages in seconds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SensorLine {
+    pub(crate) name: String,
+    pub(crate) is_online: bool,
+    pub(crate) last_seen_unix_s: Option<i64>,
+    /// What it said of its health; nothing since the server started.
+    pub(crate) health: Option<SensorHealthLine>,
+    pub(crate) records: u64,
+    pub(crate) batches_missing: u64,
+    pub(crate) batches_removed: u64,
+    pub(crate) artifacts: u64,
+}
+
+/// A sensor's word about its health, as it is listed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SensorHealthLine {
+    pub(crate) version: String,
+    pub(crate) connections: u64,
+    pub(crate) connections_total: u64,
+    pub(crate) refused: u64,
+    pub(crate) spool_bytes: u64,
+    pub(crate) spool_age_s: u64,
+    pub(crate) lines_lost: u64,
+    pub(crate) doors: Vec<String>,
+}
+
 /// An access key as it is listed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct AccessKeyLine {
@@ -89,6 +124,10 @@ impl fmt::Display for AdminReply {
                 writeln!(f, "  certificate  {}", device.certificate_arn)?;
                 writeln!(f, "  policy       {}", device.policy_name)
             }
+            Self::Sensors(sensors) if sensors.is_empty() => {
+                writeln!(f, "no sensor was heard of; enrol one with `komainu enroll NAME --sensor` (docs/hub.md)")
+            }
+            Self::Sensors(sensors) => sensors.iter().try_for_each(|sensor| write!(f, "{sensor}")),
             Self::AccessKeyCreated { id, secret } => {
                 writeln!(f, "AWS_ACCESS_KEY_ID={id}")?;
                 writeln!(f, "AWS_SECRET_ACCESS_KEY={secret}")
@@ -105,6 +144,35 @@ impl fmt::Display for AdminReply {
             Self::AccessKeyRevoked { id } => writeln!(f, "revoked {id}"),
             Self::Refused { reason } => writeln!(f, "refused: {reason}"),
         }
+    }
+}
+
+impl fmt::Display for SensorLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seen = self.last_seen_unix_s.map(calendar_time);
+        match (self.is_online, seen) {
+            (true, seen) => writeln!(f, "{}  online  last seen {}", self.name, seen.unwrap_or_default())?,
+            (false, Some(seen)) => writeln!(f, "{}  silent since {seen}", self.name)?,
+            (false, None) => writeln!(f, "{}  silent", self.name)?,
+        }
+        writeln!(
+            f,
+            "  received  {} records, {} artifacts, {} batches missing, {} removed",
+            self.records, self.artifacts, self.batches_missing, self.batches_removed
+        )?;
+        let Some(health) = &self.health else { return Ok(()) };
+        writeln!(
+            f,
+            "  sessions  {} now, {} in all, {} refused",
+            health.connections, health.connections_total, health.refused
+        )?;
+        writeln!(
+            f,
+            "  spool     {} bytes, oldest {} s, {} lines lost",
+            health.spool_bytes, health.spool_age_s, health.lines_lost
+        )?;
+        writeln!(f, "  version   {}", health.version)?;
+        health.doors.iter().try_for_each(|door| writeln!(f, "  door      {door}"))
     }
 }
 
@@ -153,7 +221,7 @@ async fn exchange(stream: UnixStream, request: &AdminRequest) -> anyhow::Result<
     line.push(b'\n');
     writer.write_all(&line).await?;
     let mut reply = String::new();
-    BufReader::new(reader.take(LINE_BYTES_MAX)).read_line(&mut reply).await?;
+    BufReader::new(reader.take(REPLY_BYTES_MAX)).read_line(&mut reply).await?;
     Ok(serde_json::from_str(&reply)?)
 }
 
@@ -200,7 +268,7 @@ pub(crate) async fn run(listener: UnixListener, operator: Arc<Operator>) {
 async fn answer(stream: UnixStream, operator: Arc<Operator>) -> anyhow::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut line = String::new();
-    tokio::time::timeout(REQUEST_TIME_MAX, BufReader::new(reader.take(LINE_BYTES_MAX)).read_line(&mut line))
+    tokio::time::timeout(REQUEST_TIME_MAX, BufReader::new(reader.take(REQUEST_BYTES_MAX)).read_line(&mut line))
         .await
         .context("no request came")??;
     let reply = match serde_json::from_str::<AdminRequest>(&line) {

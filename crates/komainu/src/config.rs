@@ -7,11 +7,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
-use komainu_sensor::{ArtifactLimits, Rotation, SensorLimits};
+use komainu_ports::RecordsLimits;
+use komainu_sensor::{ArtifactLimits, FetchLimits, Proxy, Rotation, SensorLimits};
 use serde::{Deserialize, Serialize};
 
 /// The prefix of environment variables that set configuration keys.
 const VARIABLE_PREFIX: &str = "KOMAINU__";
+
+/// The smallest bound of a spool in bytes: room for a few segments.
+const SPOOL_BYTES_MIN: u64 = 16 << 20;
 
 /// The whole configuration. [docs/configuration.md] lists the keys.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
@@ -25,6 +29,7 @@ pub(crate) struct Config {
     pub(crate) detect: Detect,
     pub(crate) gateway: GatewaySection,
     pub(crate) sensor: SensorSection,
+    pub(crate) hub: HubSection,
     pub(crate) log: Log,
 }
 
@@ -151,6 +156,97 @@ pub(crate) struct SensorSection {
     pub(crate) log_file_bytes_max: u64,
     /// Full files of each event log that are kept.
     pub(crate) log_files_max: u32,
+    /// The inventory of the real devices behind the sensor.
+    pub(crate) devices: Option<PathBuf>,
+    /// What follows when a device turns to somebody whom it has no reason to know.
+    pub(crate) on_incident: OnIncidentSetting,
+    /// Whether `komainu serve` runs this sensor, too.
+    pub(crate) run_in_serve: bool,
+    /// As whom the process runs that talks to strangers, when there are real devices or when `komainu serve` runs it: a
+    /// name, or with real devices also a number.
+    pub(crate) user: Option<String>,
+    /// The data folder in which `komainu serve` runs it.
+    pub(crate) data: Option<PathBuf>,
+    /// Files with rules, beside those that are built in.
+    pub(crate) rules: Vec<PathBuf>,
+    /// Files with the addresses of benign scanners.
+    pub(crate) scanners: Vec<PathBuf>,
+    /// A file in the format MMDB that says which address belongs to which autonomous system.
+    pub(crate) asn_db: Option<PathBuf>,
+    /// Where records are sent.
+    pub(crate) hub: HubLink,
+    /// What is done with URLs that attackers name.
+    pub(crate) fetch: FetchSection,
+}
+
+/// Where a sensor sends its records. Either nothing of it is set, or all four that have no default.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct HubLink {
+    /// `HOST:PORT` of the server's TLS listener.
+    pub(crate) address: Option<String>,
+    /// The sensor's certificate, PEM.
+    pub(crate) cert: Option<PathBuf>,
+    /// The certificate's key, PEM.
+    pub(crate) key: Option<PathBuf>,
+    /// The server's root certificate, PEM.
+    pub(crate) ca: Option<PathBuf>,
+    /// Bytes of records that may wait for the hub.
+    pub(crate) spool_bytes_max: u64,
+}
+
+/// What the server keeps of what sensors send.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct HubSection {
+    /// Bytes of all records.
+    pub(crate) records_bytes_max: u64,
+    /// Bytes of all artifacts on the disk.
+    pub(crate) artifacts_bytes_max: u64,
+}
+
+/// What a sensor does with URLs that attackers name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct FetchSection {
+    /// Whether and how they are fetched.
+    pub(crate) mode: FetchWay,
+    /// `socks5://HOST:PORT` or `http://HOST:PORT`, for the mode `proxy`.
+    pub(crate) proxy: Option<String>,
+    /// The address of this machine to fetch from, in the mode `direct`.
+    pub(crate) source_address: Option<IpAddr>,
+    /// Addresses that are the sensor's own and on none of its interfaces. They are not fetched from.
+    pub(crate) own_addresses: Vec<IpAddr>,
+    /// Requests to one host in an hour.
+    pub(crate) per_host_per_hour: u32,
+    /// Bytes of a file.
+    pub(crate) bytes_max: usize,
+    /// Seconds for all of a fetch.
+    pub(crate) timeout_s: u64,
+    /// Redirects that are followed.
+    pub(crate) redirects_max: u32,
+}
+
+/// Whether and how URLs are fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum FetchWay {
+    /// Not at all: they are recorded.
+    Off,
+    /// From the server itself.
+    Direct,
+    /// Through a proxy.
+    Proxy,
+}
+
+/// What follows when a device turns to somebody whom it has no reason to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum OnIncidentSetting {
+    /// It is written down.
+    Record,
+    /// Every way to and from the device is closed as well.
+    Quarantine,
 }
 
 /// How passwords stand in the records of a sensor.
@@ -243,6 +339,47 @@ impl Default for SensorSection {
             artifacts_bytes_max: artifacts.total_bytes_max,
             log_file_bytes_max: rotation.bytes_max,
             log_files_max: rotation.files_max,
+            devices: None,
+            on_incident: OnIncidentSetting::Record,
+            run_in_serve: false,
+            user: None,
+            data: None,
+            rules: Vec::new(),
+            scanners: Vec::new(),
+            asn_db: None,
+            hub: HubLink::default(),
+            fetch: FetchSection::default(),
+        }
+    }
+}
+
+impl Default for HubLink {
+    fn default() -> Self {
+        Self { address: None, cert: None, key: None, ca: None, spool_bytes_max: 1 << 30 }
+    }
+}
+
+impl Default for HubSection {
+    fn default() -> Self {
+        Self {
+            records_bytes_max: RecordsLimits::default().bytes_max,
+            artifacts_bytes_max: ArtifactLimits::default().total_bytes_max,
+        }
+    }
+}
+
+impl Default for FetchSection {
+    fn default() -> Self {
+        let limits = FetchLimits::default();
+        Self {
+            mode: FetchWay::Off,
+            proxy: None,
+            source_address: None,
+            own_addresses: Vec::new(),
+            per_host_per_hour: limits.per_host_per_hour,
+            bytes_max: limits.bytes_max,
+            timeout_s: limits.timeout_s,
+            redirects_max: limits.redirects_max,
         }
     }
 }
@@ -301,10 +438,41 @@ fn check(table: &toml::Table) -> anyhow::Result<Config> {
             "listen.insecure_plain_mqtt is {plain}: a listener without TLS and without certificates may only be on a loopback address"
         );
     }
+    let HubLink { address, cert, key, ca, spool_bytes_max } = &config.sensor.hub;
+    let given = [address.is_some(), cert.is_some(), key.is_some(), ca.is_some()];
+    if given.contains(&true) && given.contains(&false) {
+        bail!("sensor.hub.address, cert, key and ca belong together: give all four or none (docs/hub.md)");
+    }
+    if *spool_bytes_max < SPOOL_BYTES_MIN {
+        bail!("sensor.hub.spool_bytes_max is {spool_bytes_max}: at least {SPOOL_BYTES_MIN} are needed");
+    }
     if config.public.hosts.is_empty() {
         bail!("public.hosts is empty: name at least one host, for example [\"localhost\"]");
     }
+    check_fetch(&config.sensor.fetch)?;
     Ok(config)
+}
+
+/// A key that would do nothing in the mode that is set is a mistake: its owner thinks that it protects them.
+fn check_fetch(fetch: &FetchSection) -> anyhow::Result<()> {
+    /// What an artifact has at most: a larger file could not be stored.
+    const BYTES_MAX: usize = 32 << 20;
+    match (fetch.mode, &fetch.proxy) {
+        (FetchWay::Proxy, None) => bail!("sensor.fetch.proxy is missing, and sensor.fetch.mode is \"proxy\""),
+        (FetchWay::Direct, Some(_)) => bail!("sensor.fetch.proxy is set, and sensor.fetch.mode is \"direct\""),
+        (_, Some(proxy)) => drop(Proxy::parse(proxy).context("in sensor.fetch.proxy")?),
+        (FetchWay::Off | FetchWay::Direct, None) => {}
+    }
+    if fetch.mode == FetchWay::Proxy && fetch.source_address.is_some() {
+        bail!("sensor.fetch.source_address is set, and sensor.fetch.mode is \"proxy\"");
+    }
+    if fetch.bytes_max == 0 || fetch.bytes_max > BYTES_MAX {
+        bail!("sensor.fetch.bytes_max must be from 1 to {BYTES_MAX}");
+    }
+    if !(1..=600).contains(&fetch.timeout_s) {
+        bail!("sensor.fetch.timeout_s must be from 1 to 600");
+    }
+    Ok(())
 }
 
 /// A variable's text as a TOML value when it is one (`true`, `5`, `["a"]`), else as a string.
@@ -363,6 +531,13 @@ mod tests {
             ("", &[("KOMAINU__DETECT", "true")], "names no key of a section"),
             ("[listen]\ninsecure_plain_mqtt = \"192.0.2.1:1883\"\n", &[], "loopback"),
             ("[public]\nhosts = []\n", &[], "public.hosts is empty"),
+            ("[sensor.hub]\naddress = \"hub.example:443\"\n", &[], "belong together"),
+            ("[sensor.hub]\nspool_bytes_max = 5\n", &[], "sensor.hub.spool_bytes_max is 5"),
+            ("[sensor.fetch]\nmode = \"proxy\"\n", &[], "sensor.fetch.proxy is missing"),
+            ("[sensor.fetch]\nproxy = \"https://a:1\"\n", &[], "is no proxy"),
+            ("[sensor.fetch]\nmode = \"direct\"\nproxy = \"http://a:1\"\n", &[], "sensor.fetch.proxy is set"),
+            ("[sensor.fetch]\nbytes_max = 33554433\n", &[], "sensor.fetch.bytes_max"),
+            ("[sensor.fetch]\ntimeout_s = 0\n", &[], "sensor.fetch.timeout_s"),
         ] {
             let error = load_from(file, variables, Vec::new()).unwrap_err();
             assert!(error.contains(expected), "{file:?} {variables:?}: {error}");

@@ -44,6 +44,10 @@ impl Broker for LateBroker {
         }
     }
 
+    fn may_publish_as(&self, certificate: CertificateId, peer: &PeerInfo, topic: &str) -> Result<(), BrokerError> {
+        self.broker()?.may_publish_as(certificate, peer, topic)
+    }
+
     fn websocket(
         &self,
         stream: Box<dyn ByteStream>,

@@ -6,12 +6,16 @@
 
 mod admin;
 mod bench;
+mod classify;
 mod config;
 mod device_files;
+mod guest;
+mod hub;
 mod late_broker;
 mod logs;
 mod operator;
 mod pcap;
+mod relay;
 mod sensor;
 mod serve;
 
@@ -38,8 +42,11 @@ enum Command {
     Serve(ServeArgs),
     /// Pretend to be devices on a hostile network, and write down what is done to them.
     Sensor(sensor::SensorArgs),
-    /// Register a device and write its certificate, its private key and the root certificate.
+    /// Register a device or a sensor and write its certificate, its private key and the root certificate.
     Enroll(EnrollArgs),
+    /// See what sensors have handed in.
+    #[command(subcommand)]
+    Sensors(hub::SensorsCommand),
     /// Manage operators' access keys.
     #[command(subcommand)]
     AccessKey(AccessKeyCommand),
@@ -75,6 +82,10 @@ struct ServeArgs {
     /// Where MQTT, HTTPS and WebSocket over TLS listen, told apart by ALPN.
     #[arg(long, value_name = "ADDR:PORT")]
     tls: Option<SocketAddr>,
+    /// Also run a sensor, in a process of its own: what it pretends to be, as `komainu sensor --persona` has it. May be
+    /// given several times.
+    #[arg(long, value_name = "NAME|FILE[@ADDR]")]
+    sensor: Vec<String>,
     /// The mail server.
     #[arg(long, value_name = "HOST:PORT")]
     smtp: Option<String>,
@@ -87,6 +98,9 @@ struct ServeArgs {
 struct EnrollArgs {
     /// The device's name, 1 to 128 characters of `a-z A-Z 0-9 : _ -`.
     name: String,
+    /// It is a sensor: it may hand in its records and do nothing else.
+    #[arg(long)]
+    sensor: bool,
     /// The folder to write `NAME.cert.pem`, `NAME.private.key` and `root-CA.crt` to.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -153,15 +167,27 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             runtime()?.block_on(serve::serve(config, &args.folder.data))
         }
         Command::Sensor(args) => {
-            if args.look_into_store()? {
+            if args.run_command()? {
                 return Ok(());
+            }
+            if args.is_relay_worker() {
+                relay::become_worker()?;
             }
             let config = read_config(&args.folder, args.settings())?;
             logs::start(&config.log)?;
-            runtime()?.block_on(sensor::run(config, &args.folder.data))
+            match &config.sensor.devices {
+                Some(devices) if !args.is_relay_worker() => relay::run_guard(&config, devices, &args.folder.data),
+                Some(_) | None => {
+                    let ended = args.supervised.then(sensor::supervised).transpose()?;
+                    runtime()?.block_on(sensor::run(config, &args.folder.data, ended))
+                }
+            }
         }
         Command::Enroll(args) => {
-            let reply = ask(&args.folder, AdminRequest::Enroll { name: args.name })?;
+            let EnrollArgs { name, sensor, .. } = &args;
+            let name = name.clone();
+            let request = if *sensor { AdminRequest::EnrollSensor { name } } else { AdminRequest::Enroll { name } };
+            let reply = ask(&args.folder, request)?;
             if let AdminReply::Enrolled(device) = &reply {
                 device_files::write(&args.out, device)?;
             }
@@ -179,6 +205,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             print!("{}", ask(&folder, request)?);
             Ok(())
         }
+        Command::Sensors(command) => hub::run(command),
         Command::Pcap(args) => pcap::run(&args),
         Command::Bench(args) => runtime()?.block_on(bench::run(args)),
         Command::Config(ConfigCommand::Check { folder }) => {
@@ -205,15 +232,19 @@ fn read_config(folder: &DataArgs, flags: Vec<config::Setting>) -> anyhow::Result
 
 /// The configuration keys that flags set.
 fn serve_settings(args: &ServeArgs) -> Vec<config::Setting> {
+    let text = |text: String| toml::Value::String(text);
+    let personas = (!args.sensor.is_empty()).then(|| args.sensor.iter().cloned().map(text).collect());
     [
-        ("listen.api", args.api.map(|address| address.to_string())),
-        ("listen.mqtts", args.mqtts.map(|address| address.to_string())),
-        ("listen.tls", args.tls.map(|address| address.to_string())),
-        ("listen.insecure_plain_mqtt", args.insecure_plain_mqtt.map(|address| address.to_string())),
-        ("smtp.server", args.smtp.clone()),
+        ("listen.api", args.api.map(|address| text(address.to_string()))),
+        ("listen.mqtts", args.mqtts.map(|address| text(address.to_string()))),
+        ("listen.tls", args.tls.map(|address| text(address.to_string()))),
+        ("listen.insecure_plain_mqtt", args.insecure_plain_mqtt.map(|address| text(address.to_string()))),
+        ("smtp.server", args.smtp.clone().map(text)),
+        ("sensor.run_in_serve", personas.is_some().then_some(toml::Value::Boolean(true))),
+        ("sensor.personas", personas.map(toml::Value::Array)),
     ]
     .into_iter()
-    .filter_map(|(path, value)| Some((path, toml::Value::String(value?))))
+    .filter_map(|(path, value)| Some((path, value?)))
     .collect()
 }
 

@@ -1,14 +1,14 @@
-//! What a local operator can do without an access key: enrol devices and manage access keys.
+//! What a local operator can do without an access key: enrol devices and sensors, and manage access keys.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use komainu_api::{Api, ControlPlane};
+use komainu_api::{Api, ControlPlane, EnrolledDevice as Enrolled, SensorHealth, SensorStatus};
 use komainu_engines::DataFolder;
 use komainu_model::{AccessKeyId, AccessKeyStatus, Scope, SecretKey};
 
-use crate::admin::{AccessKeyLine, AdminReply, AdminRequest, EnrolledDevice};
+use crate::admin::{AccessKeyLine, AdminReply, AdminRequest, EnrolledDevice, SensorHealthLine, SensorLine};
 use crate::config::Config;
 use crate::serve::{Foundation, LOCK_HINT};
 
@@ -47,7 +47,13 @@ impl Operator {
 
     fn try_to(&self, request: AdminRequest) -> anyhow::Result<AdminReply> {
         Ok(match request {
-            AdminRequest::Enroll { name } => AdminReply::Enrolled(self.enroll(&name)?),
+            AdminRequest::Enroll { name } => AdminReply::Enrolled(enrolled(&self.api.enroll(&self.scope, &name)?)),
+            AdminRequest::EnrollSensor { name } => {
+                AdminReply::Enrolled(enrolled(&self.api.enroll_sensor(&self.scope, &name)?))
+            }
+            AdminRequest::ListSensors => {
+                AdminReply::Sensors(self.api.sensors(&self.scope).into_iter().map(sensor_line).collect())
+            }
             AdminRequest::CreateAccessKey { given } => {
                 let key = match given {
                     Some((id, secret)) => {
@@ -75,17 +81,44 @@ impl Operator {
             }
         })
     }
+}
 
-    fn enroll(&self, name: &str) -> anyhow::Result<EnrolledDevice> {
-        let device = self.api.enroll(&self.scope, name)?;
-        Ok(EnrolledDevice {
-            name: device.name.to_string(),
-            thing_arn: device.thing_arn.to_string(),
-            certificate_arn: device.certificate_arn.to_string(),
-            policy_name: device.policy.to_string(),
-            certificate_pem: device.certificate_pem.to_string(),
-            private_key_pem: device.private_key_pem.to_string(),
-            root_pem: device.root_pem.to_string(),
-        })
+/// What a device or sensor that was enrolled needs, as texts.
+pub(crate) fn enrolled(device: &Enrolled) -> EnrolledDevice {
+    EnrolledDevice {
+        name: device.name.to_string(),
+        thing_arn: device.thing_arn.to_string(),
+        certificate_arn: device.certificate_arn.to_string(),
+        policy_name: device.policy.to_string(),
+        certificate_pem: device.certificate_pem.to_string(),
+        private_key_pem: device.private_key_pem.to_string(),
+        root_pem: device.root_pem.to_string(),
+    }
+}
+
+fn sensor_line(sensor: SensorStatus) -> SensorLine {
+    let SensorStatus { name, last_seen, is_online, health, artifacts, records } = sensor;
+    SensorLine {
+        name: name.to_string(),
+        is_online,
+        last_seen_unix_s: last_seen.map(|at| at.unix_seconds()),
+        health: health.map(health_line),
+        records: records.as_ref().map_or(0, |records| records.lines),
+        batches_missing: records.as_ref().map_or(0, |records| records.batches_missing),
+        batches_removed: records.as_ref().map_or(0, |records| records.batches_removed),
+        artifacts,
+    }
+}
+
+fn health_line(health: SensorHealth) -> SensorHealthLine {
+    SensorHealthLine {
+        version: health.version,
+        connections: health.connections,
+        connections_total: health.connections_total,
+        refused: health.refused,
+        spool_bytes: health.spool_bytes,
+        spool_age_s: health.spool_age_s,
+        lines_lost: health.lines_lost,
+        doors: health.doors,
     }
 }

@@ -14,7 +14,7 @@ use komainu_sensor::{
     SensorIdentity, read_capture,
 };
 
-use crate::sensor;
+use crate::{classify, sensor};
 
 /// The name of the sensor in records that come from a capture.
 const SENSOR_ID: &str = "capture";
@@ -32,6 +32,15 @@ pub(crate) struct PcapArgs {
     /// Show passwords as they are, instead of keyed digests.
     #[arg(long)]
     clear_passwords: bool,
+    /// A file with rules in Suricata's language, beside those that are built in. May be given several times.
+    #[arg(long, value_name = "FILE")]
+    rules: Vec<PathBuf>,
+    /// A file with the addresses of benign scanners. May be given several times.
+    #[arg(long, value_name = "FILE")]
+    scanners: Vec<PathBuf>,
+    /// A file in the format MMDB that says which address belongs to which autonomous system.
+    #[arg(long, value_name = "FILE")]
+    asn_db: Option<PathBuf>,
 }
 
 /// What records, and the folder that it writes to: no other program may, as long as it is held.
@@ -83,12 +92,22 @@ fn recorder(args: &PcapArgs) -> anyhow::Result<Recording> {
             (log, Some(Arc::new(artifacts)), sensor::hashed_passwords(folder)?)
         }
     };
+    let loaded = classify::load(classify::Sources {
+        rules: &args.rules,
+        scanners: &args.scanners,
+        asn_db: args.asn_db.as_deref(),
+    })?;
+    if loaded.unsupported > 0 {
+        eprintln!("{} rules are not supported: `komainu sensor rules check` says why", loaded.unsupported);
+    }
     let recorder = Recorder::new(RecorderParts {
         log: Arc::new(log),
         artifacts,
         sensor: SensorIdentity { id: SENSOR_ID.to_owned(), site: None, country: None },
         passwords: if args.clear_passwords { Passwords::Clear } else { hashed },
+        classifier: Some(loaded.classifier),
         limits: RecordLimits::default(),
+        fetches: None,
     });
     Ok(Recording { recorder, _folder: folder })
 }

@@ -23,6 +23,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::admin;
 use crate::config::{Config, Listen, SmtpTls};
+use crate::guest::{self, Guest};
+use crate::hub;
 use crate::late_broker::LateBroker;
 use crate::operator::Operator;
 
@@ -71,10 +73,13 @@ impl Foundation {
         let control = ControlPlane::open(rules, store.clone(), clock.clone(), ids.clone())
             .context("cannot load the control plane's state")?;
         let broker = Arc::new(LateBroker::default());
+        let (records, artifacts) = hub::open(&config.hub, folder)?;
         let api = Api::new(ApiParts {
             config: ApiConfig { device_endpoint: config.public.hosts[0].clone() },
             control: control.clone(),
             store: store.clone(),
+            records,
+            artifacts,
             broker: broker.clone(),
             authority: authority.clone(),
             clock: clock.clone(),
@@ -117,8 +122,8 @@ pub(crate) async fn serve(config: Config, data: &Path) -> anyhow::Result<()> {
     .context("cannot start detection")?;
     let http = Server::new(api.clone());
     let sessions = SqliteSessionStore::open(&folder.file("sessions.db")).context("cannot open the session store")?;
-    let certificate =
-        authority.server_certificate(&config.public.hosts, clock.now()).context("public.hosts cannot be certified")?;
+    let hosts: Vec<String> = config.public.hosts.iter().cloned().chain(guest::extra_host(&config)).collect();
+    let certificate = authority.server_certificate(&hosts, clock.now()).context("public.hosts cannot be certified")?;
     let gateway = Gateway::start(
         GatewayConfig {
             scope: scope.clone(),
@@ -146,17 +151,32 @@ pub(crate) async fn serve(config: Config, data: &Path) -> anyhow::Result<()> {
     broker.become_broker(gateway.clone());
     control.observe(gateway.clone());
 
-    let operator = Operator::of_server(api, control.clone(), scope.clone());
+    let operator = Operator::of_server(api.clone(), control.clone(), scope.clone());
     let admin = tokio::spawn(admin::run(admin::listen(folder.path())?, operator));
     let listening = tokio::spawn(http.clone().listen(api_listener));
 
     let mut announcement = Announcement { data, url: format!("http://{api_address}"), lines: Vec::new() };
     announcement.listeners(&config, api_address, gateway.local_addrs());
     announcement.first_key(&control, &scope)?;
+    let guest = match (config.sensor.run_in_serve, gateway.local_addrs().tls) {
+        (false, _) => None,
+        (true, Some(hub)) => {
+            announcement.lines.push(format!("  sensor         {}", config.sensor.personas.join(", ")));
+            Some(
+                Guest::start(&config, data, hub, &api, &scope)
+                    .context("cannot run the sensor (sensor.run_in_serve)")?,
+            )
+        }
+        (true, None) => bail!("sensor.run_in_serve needs the listener by ALPN: choose an address with --tls"),
+    };
     announcement.print()?;
 
     stop.wait().await;
     tracing::info!("stopping");
+    if let Some(guest) = guest {
+        // First of all, so that its last records find the hub.
+        guest.shutdown().await;
+    }
     admin.abort();
     http.stop(API_GRACE).await;
     listening.abort();
