@@ -178,10 +178,10 @@ class Server:
             raise AssertionError(f"{command} failed: {done.stdout}{done.stderr}")
         return done.stdout
 
-    def enroll(self, name):
+    def enroll(self, name, *options):
         """Enrols a device; gives the paths of its files."""
         folder = self.folder / name
-        self.command("enroll", name, "--out", folder)
+        self.command("enroll", name, *options, "--out", folder)
         return {
             "cert": str(folder / f"{name}.cert.pem"),
             "key": str(folder / f"{name}.private.key"),
@@ -233,7 +233,7 @@ class Server:
 class Sensor:
     """A `komainu sensor` on a data folder of its own, and what it wrote down."""
 
-    def __init__(self, folder, persona="camera", configuration=""):
+    def __init__(self, folder, persona="camera", configuration="", options=()):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         self.folder = folder
@@ -242,6 +242,7 @@ class Sensor:
         self.configuration = folder / "komainu.toml"
         self.configuration.write_text(configuration)
         self.persona = persona
+        self.options = list(options)
         self.ports = {}
         self.process = None
 
@@ -255,9 +256,10 @@ class Sensor:
     def start(self):
         # The ports of a persona are fixed; where some are taken, another offset may find them free.
         for attempt in range(20):
-            offset = 1000 + (os.getpid() + 1013 * attempt) % 25000
+            # The highest is one that the system gave a server (60,999), moved by less than 4,536.
+            offset = 1001 + (os.getpid() + 1013 * attempt) % 3500
             command = [KOMAINU, "sensor", "--data", self.data, "--config", self.configuration]
-            command += ["--persona", self.persona, "--port-offset", str(offset)]
+            command += ["--persona", self.persona, "--port-offset", str(offset), *self.options]
             with open(self.log, "w") as log:
                 self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
             wait_until("`ready`", lambda: self.is_ready() or self.process.poll() is not None)
@@ -311,6 +313,11 @@ class Sensor:
         out.unlink(missing_ok=True)
         self.command("artifacts", "export", sha256, "--out", out)
         return out.read_bytes()
+
+    def kill(self):
+        """Ends the sensor without a word, as a power cut would."""
+        self.process.kill()
+        self.process.wait()
 
     def stop(self):
         """Asks the sensor to end and waits; its exit status must be 0."""

@@ -19,20 +19,30 @@ pub(crate) struct ClientOutcome {
     pub(crate) ignored: usize,
 }
 
-/// The script that needs a program which may be missing without anything being wrong.
-const MOSQUITTO_SCRIPT: &str = "mosquitto_clients";
+/// The scripts that need a program which may be missing without anything being wrong.
+const MOSQUITTO_SCRIPTS: [&str; 2] = ["mosquitto_clients", "sensor_mqtt"];
 
 /// Runs the scripts whose names contain `filter`, each to its end.
 pub(crate) fn run(filter: &str) -> anyhow::Result<ClientOutcome> {
     PythonTools::Clients.install()?;
     tools::need_curl()?;
     tools::need_telnet()?;
+    tools::need_smb_clients()?;
+    tools::need_busybox()?;
+    tools::need_ip()?;
+    tools::need_datagram_clients()?;
+    tools::need_openssl()?;
+    tools::need_upnpc()?;
+    tools::need_nmap()?;
+    tools::need_ffmpeg()?;
+    tools::need_remote_clients()?;
+    tools::need_file_servers()?;
     let scratch = demo::emptied(&workspace::runs().join("client-checks"))?;
     let mut total = ClientOutcome::default();
     for script in scripts(filter)? {
         interrupt::check()?;
         let name = script.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        if name == MOSQUITTO_SCRIPT && !tools::has_mosquitto_clients() {
+        if MOSQUITTO_SCRIPTS.contains(&name.as_str()) && !tools::has_mosquitto_clients() {
             println!("client check {name} ... ignored, its program is not installed");
             total.ignored += 1;
             continue;

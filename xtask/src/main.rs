@@ -12,6 +12,7 @@ mod demo;
 mod device;
 mod interrupt;
 mod programs;
+mod relay;
 mod server;
 mod steps;
 mod test;

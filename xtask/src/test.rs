@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use clap::Args;
 
+use crate::clients::ClientOutcome;
 use crate::steps::Steps;
 use crate::tools::{self, Missing, PythonTools};
-use crate::{clients, codegen, demo, interrupt, threat, tidy, walkthrough, workspace};
+use crate::{clients, codegen, demo, interrupt, relay, threat, tidy, walkthrough, workspace};
 
 /// Options of `cargo xtask test`.
 #[derive(Debug, Args)]
@@ -25,12 +26,15 @@ pub(crate) struct TestArgs {
     /// Run only the threat demo.
     #[arg(long, conflicts_with_all = ["quick", "clients"])]
     threat: bool,
+    /// Run only the checks of the relay to real devices, which need root.
+    #[arg(long, conflicts_with_all = ["quick", "clients"])]
+    relay: bool,
 }
 
 /// Runs the stages that were asked for, all of them even when one fails, and sums up.
 pub(crate) fn run(args: &TestArgs) -> anyhow::Result<ExitCode> {
     let mut stages = Stages::default();
-    let is_all = !args.walkthrough && !args.threat && args.clients.is_none();
+    let is_all = !args.walkthrough && !args.threat && !args.relay && args.clients.is_none();
     if is_all {
         stages.cargo("formatting", &["fmt", "--all", "--check"]);
         stages.cargo("lints", &["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"]);
@@ -47,13 +51,12 @@ pub(crate) fn run(args: &TestArgs) -> anyhow::Result<ExitCode> {
         if is_all || args.threat {
             stages.run("threat demo", threat_demo);
         }
+        if is_all || args.relay {
+            stages.run("relay", || print_outcome(relay::run()?));
+        }
         if is_all || args.clients.is_some() {
             let filter = args.clients.as_deref().unwrap_or_default();
-            stages.run("clients", || {
-                let outcome = clients::run(filter)?;
-                print_result(outcome.passed, outcome.failed, outcome.ignored);
-                Ok(outcome.failed == 0)
-            });
+            stages.run("clients", || print_outcome(clients::run(filter)?));
         }
         if is_all {
             stages.run("generated code", || {
@@ -81,6 +84,11 @@ fn threat_demo() -> anyhow::Result<bool> {
     let outcome = threat::perform(&mut steps, &folder);
     print_result(steps.done(), usize::from(outcome.is_err()), 0);
     outcome.map(|_| true)
+}
+
+fn print_outcome(outcome: ClientOutcome) -> anyhow::Result<bool> {
+    print_result(outcome.passed, outcome.failed, outcome.ignored);
+    Ok(outcome.failed == 0)
 }
 
 /// The line that `cargo test` ends with.

@@ -1,5 +1,8 @@
 //! The threat demo: a persona on this machine is attacked by harmless imitations with ordinary clients, and what the
-//! sensor recorded is shown and compared with what was done.
+//! sensor recorded is shown and compared with what was done. Where there can be network namespaces, a real appliance is
+//! hung behind a sensor as well.
+
+mod appliance;
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
@@ -18,8 +21,8 @@ use crate::{tools, workspace};
 const START_LIMIT: Duration = Duration::from_secs(30);
 /// How far the sensor's ports may be moved: the highest port of the camera stays below 65536.
 const PORT_OFFSETS: [u16; 4] = [20_000, 21_000, 25_000, 30_000];
-/// The camera's ports.
-const CAMERA_PORTS: [u16; 5] = [23, 2323, 80, 81, 34567];
+/// The camera's ports of TCP.
+const CAMERA_PORTS: [u16; 8] = [21, 23, 80, 81, 443, 554, 2323, 34567];
 /// What the attacker of the demo leaves on the camera.
 const LEFT: &str = "this is a harmless file of the demo\n";
 
@@ -96,6 +99,10 @@ pub(crate) fn perform(steps: &mut Steps, folder: &Path) -> anyhow::Result<Camera
         }
         Ok(())
     })?;
+    match appliance::impossible() {
+        Some(reason) => println!("\n  The part with a real appliance is left out, because {reason}\n"),
+        None => appliance::perform(steps, folder)?,
+    }
     Ok(camera)
 }
 

@@ -30,7 +30,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "komainu-pipeline",
         &["komainu-detect", "komainu-model", "komainu-ports", "komainu-registry", "komainu-report", "komainu-respond"],
     ),
-    ("komainu-sensor", &["komainu-decode", "komainu-model", "komainu-ports"]),
+    ("komainu-intel", &["komainu-decode", "komainu-model"]),
+    ("komainu-relay", &["komainu-model", "komainu-ports"]),
+    ("komainu-sensor", &["komainu-decode", "komainu-intel", "komainu-model", "komainu-ports"]),
     (
         "komainu",
         &[
@@ -39,10 +41,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "komainu-detect",
             "komainu-engines",
             "komainu-gateway",
+            "komainu-intel",
             "komainu-model",
             "komainu-pipeline",
             "komainu-ports",
             "komainu-registry",
+            "komainu-relay",
             "komainu-report",
             "komainu-respond",
             "komainu-sensor",

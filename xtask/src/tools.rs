@@ -152,6 +152,83 @@ pub(crate) fn need_telnet() -> anyhow::Result<()> {
     install_packages("telnet", &["telnet"])
 }
 
+/// Samba's clients, nmap and impacket, with which a persona's shares are visited.
+pub(crate) fn need_smb_clients() -> anyhow::Result<()> {
+    // impacket is a library of the system's own Python.
+    let are_there = [("smbclient", "--version"), ("rpcclient", "--version"), ("nmap", "--version")]
+        .into_iter()
+        .all(|(program, argument)| runs(Path::new(program), &[argument]))
+        && runs(Path::new("/usr/bin/python3"), &["-c", "import impacket"]);
+    if are_there {
+        return Ok(());
+    }
+    install_packages("clients of SMB", &["smbclient", "nmap", "python3-impacket"])
+}
+
+/// `openssl`, which shows the certificate of a persona.
+pub(crate) fn need_openssl() -> anyhow::Result<()> {
+    if runs(Path::new("openssl"), &["version"]) {
+        return Ok(());
+    }
+    install_packages("openssl", &["openssl"])
+}
+
+/// `upnpc`, which asks a persona's gateway for ports.
+pub(crate) fn need_upnpc() -> anyhow::Result<()> {
+    // Its status says whether it found a gateway.
+    if Command::new("upnpc").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok() {
+        return Ok(());
+    }
+    install_packages("upnpc", &["miniupnpc"])
+}
+
+/// `nmap`, which looks at personas as strangers do.
+pub(crate) fn need_nmap() -> anyhow::Result<()> {
+    if runs(Path::new("nmap"), &["--version"]) {
+        return Ok(());
+    }
+    install_packages("nmap", &["nmap"])
+}
+
+/// `ffprobe` and `ffmpeg`, which watch the stream of a persona.
+pub(crate) fn need_ffmpeg() -> anyhow::Result<()> {
+    if runs(Path::new("ffprobe"), &["-version"]) && runs(Path::new("ffmpeg"), &["-version"]) {
+        return Ok(());
+    }
+    install_packages("ffmpeg", &["ffmpeg"])
+}
+
+/// The clients of SSH, FTP, ADB and Redis that visit personas, and `nmap`, which tells what it takes them for.
+pub(crate) fn need_remote_clients() -> anyhow::Result<()> {
+    for (program, option, package) in [
+        ("ssh", "-V", "openssh-client"),
+        ("sshpass", "-V", "sshpass"),
+        ("lftp", "--version", "lftp"),
+        ("adb", "version", "adb"),
+        ("redis-cli", "--version", "redis-tools"),
+        ("nmap", "--version", "nmap"),
+    ] {
+        if !runs(Path::new(program), &[option]) {
+            install_packages(program, &[package])?;
+        }
+    }
+    Ok(())
+}
+
+/// What the appliance of the threat demo is made of, and the clients that visit it.
+pub(crate) fn need_appliance() -> anyhow::Result<()> {
+    if !is_in_path("smbd") && !Path::new("/usr/sbin/smbd").exists() {
+        install_packages("Samba", &["samba"])?;
+    }
+    if !is_in_path("sysctl") && !Path::new("/usr/sbin/sysctl").exists() {
+        install_packages("sysctl", &["procps"])?;
+    }
+    need_curl()?;
+    need_smb_clients()?;
+    need_upnpc()?;
+    need_remote_clients()
+}
+
 /// `busybox`, which the shell of the sensors is compared with.
 pub(crate) fn need_busybox() -> anyhow::Result<()> {
     if runs(Path::new("busybox"), &["true"]) {
@@ -160,12 +237,57 @@ pub(crate) fn need_busybox() -> anyhow::Result<()> {
     install_packages("busybox", &["busybox"])
 }
 
+/// `nft`, which loads the rules that hold real devices.
+pub(crate) fn need_nft() -> anyhow::Result<()> {
+    if runs(Path::new("nft"), &["--version"]) {
+        return Ok(());
+    }
+    install_packages("the program nft", &["nftables"])
+}
+
 /// `ip`, which brings up the interface of a device's own network.
 pub(crate) fn need_ip() -> anyhow::Result<()> {
     if runs(Path::new("ip"), &["-V"]) {
         return Ok(());
     }
     install_packages("the program ip", &["iproute2"])
+}
+
+/// The programs that ask a persona by datagrams: each, and the package that it comes in.
+const DATAGRAM_CLIENTS: [(&str, &str); 6] = [
+    ("coap-client-notls", "libcoap3-bin"),
+    ("nmap", "nmap"),
+    ("sipsak", "sipsak"),
+    ("snmpwalk", "snmp"),
+    ("tftp", "tftp-hpa"),
+    ("upnpc", "miniupnpc"),
+];
+
+/// The programs that ask a persona by datagrams.
+pub(crate) fn need_datagram_clients() -> anyhow::Result<()> {
+    let missing: Vec<&str> =
+        DATAGRAM_CLIENTS.iter().filter(|(program, _)| !is_in_path(program)).map(|(_, package)| *package).collect();
+    if missing.is_empty() { Ok(()) } else { install_packages("clients of SNMP, CoAP, SIP, TFTP and UPnP", &missing) }
+}
+
+/// Whether a program can be found. Some have no argument with which they do nothing and succeed.
+fn is_in_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+/// Servers of Debian's from which a sensor fetches files: FTP, TFTP, and a SOCKS proxy; a web server is in `busybox`.
+pub(crate) fn need_file_servers() -> anyhow::Result<()> {
+    let servers =
+        [("vsftpd", "vsftpd"), ("in.tftpd", "tftpd-hpa"), ("microsocks", "microsocks"), ("openssl", "openssl")];
+    let folders = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+    let is_there = |program: &str| folders.iter().any(|folder| Path::new(folder).join(program).exists());
+    let missing: Vec<&str> =
+        servers.iter().filter(|(program, _)| !is_there(program)).map(|(_, package)| *package).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    install_packages("servers of files", &missing)
 }
 
 /// mosquitto's clients; whether they are there now.
@@ -205,6 +327,6 @@ fn install_packages(what: &str, packages: &[&str]) -> anyhow::Result<()> {
 }
 
 /// Whether we are root.
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     run_to_end(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0")
 }

@@ -1,0 +1,600 @@
+"""Real devices behind a sensor, in network namespaces of their own: what is relayed, and what never gets out.
+
+Three parties: a stranger with the addresses of a maker's cloud and of third parties, the sensor, and two devices. Needs
+root, `ip`, `nft`. Run it from the root of the repository after a build:
+
+    python3 tests/relay/relay.py [CHECK…]          every check, or some; `kills=N` sets how often processes are killed
+    python3 tests/relay/relay.py load [SESSIONS]   how many sessions a second go through
+"""
+
+import json
+import os
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+KOMAINU = os.environ.get("KOMAINU", str(ROOT / "target/debug/komainu"))
+LIMIT_S = 30
+PUBLIC, PUBLIC_2, STRANGER, UNKNOWN = "198.51.100.1", "198.51.100.2", "198.51.100.7", "198.51.100.8"
+CLOUD, THIRD = "203.0.113.10", "203.0.113.99"
+DEVICE, DEVICE_2 = "192.168.77.2", "192.168.78.2"
+GATEWAY, GATEWAY_2 = "192.168.77.1", "192.168.78.1"
+
+INVENTORY = f"""
+[[device]]
+name = "porch"
+maker = "Example"
+model = "Cam 3"
+type = "ip_camera"
+firmware = "1.2"
+serial = "SERIAL-0815"
+release_state = "pre_release"
+address = "{DEVICE}"
+interface = "s1"
+outer_interface = "s0"
+public_address = "{PUBLIC}"
+egress = "vendor_cloud"
+vendor_names = ["cloud.example.com"]
+vendor_ports = [443]
+limits = {{ connections_per_s = 5, destinations_per_day = 4 }}
+ports = [
+    {{ port = 7, transport = "tcp" }},
+    {{ port = 23, transport = "tcp" }},
+    {{ port = 80, transport = "tcp" }},
+    {{ port = 81, transport = "tcp" }},
+    {{ port = 1900, transport = "udp" }},
+    {{ port = 8000, transport = "tcp", relay = "kernel" }},
+]
+
+[[device]]
+name = "fridge"
+maker = "Example"
+model = "Cold 9"
+type = "refrigerator"
+release_state = "released"
+address = "{DEVICE_2}"
+interface = "s2"
+outer_interface = "s0"
+public_address = "{PUBLIC_2}"
+egress = "sinkhole_all"
+limits = {{ connections_per_s = 100, destinations_per_day = 1000 }}
+ports = [{{ port = 80, transport = "tcp" }}]
+"""
+
+# What counts as a leak where the strangers are: anything for third parties or from devices, whatever carries it.
+LEAKS = f"""
+table inet leaks {{
+    counter leaked {{ }}
+    counter cloud {{ }}
+    chain incoming {{
+        type filter hook prerouting priority raw; policy accept;
+        ip daddr {CLOUD} tcp dport 443 counter name "cloud" accept
+        ip saddr {{ 192.168.0.0/16, 198.51.100.200 }} counter name "leaked"
+        ip daddr 203.0.113.0/24 counter name "leaked"
+        ip6 daddr 2001:db8::/32 counter name "leaked"
+    }}
+}}
+"""
+LEAKS_TO_DEVICE = f"""
+table inet leaks {{
+    counter leaked {{ }}
+    chain incoming {{
+        type filter hook prerouting priority raw; policy accept;
+        # The sensor answers in the name of whoever was called: what begins something counts.
+        ip saddr {{ {DEVICE}, 198.51.100.200 }} tcp flags & (syn | ack) == syn counter name "leaked"
+        ip saddr {{ {DEVICE}, 198.51.100.200 }} meta l4proto != {{ tcp, icmp }} counter name "leaked"
+        ip saddr {{ {DEVICE}, 198.51.100.200 }} icmp type echo-request counter name "leaked"
+        ip6 daddr 2001:db8::/32 counter name "leaked"
+    }}
+}}
+"""
+
+
+def run(*command, text=None, check=True):
+    done = subprocess.run([str(part) for part in command], input=text, capture_output=True, text=True, check=False)
+    if check and done.returncode != 0:
+        raise AssertionError(f"{command} failed: {done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def wait_until(what, look, limit_s=LIMIT_S):
+    deadline = time.monotonic() + limit_s
+    while True:
+        seen = look()
+        if seen:
+            return seen
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what} was not seen within {limit_s} s")
+        time.sleep(0.05)
+
+
+def equal(seen, expected, what=""):
+    if seen != expected:
+        raise AssertionError(f"{what}\n  seen:     {seen!r}\n  expected: {expected!r}")
+
+
+class Namespace:
+    def __init__(self, name):
+        self.name = f"kmr{os.getpid() % 100000}{name}"
+        run("ip", "netns", "add", self.name)
+        self.ip("link", "set", "lo", "up")
+
+    def ip(self, *arguments):
+        return run("ip", "-n", self.name, *arguments)
+
+    def nft(self, *arguments, text=None, check=True):
+        return run("ip", "netns", "exec", self.name, "nft", *arguments, text=text, check=check)
+
+    def start(self, *command, **options):
+        whole = ["ip", "netns", "exec", self.name, *(str(part) for part in command)]
+        return subprocess.Popen(whole, stdin=subprocess.DEVNULL, **options)
+
+    def python(self, code, *arguments, limit_s=LIMIT_S):
+        """What a few lines of Python print there."""
+        head = "import socket, sys, time\nsocket.setdefaulttimeout(3)\n"
+        command = ["ip", "netns", "exec", self.name, sys.executable, "-c", head + code, *(str(a) for a in arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=limit_s, check=False)
+        if done.returncode != 0:
+            raise AssertionError(f"{code}\n{done.stdout}{done.stderr}")
+        return done.stdout.strip()
+
+    def reaches(self, address, port, limit_s=0.4):
+        """Whether a connection is taken."""
+        return self.python(
+            "c = socket.socket(); c.settimeout(float(sys.argv[3]))\n"
+            "try: c.connect((sys.argv[1], int(sys.argv[2]))); print('yes')\n"
+            "except OSError: print('no')",
+            address, port, limit_s,
+        ) == "yes"
+
+    def counted(self, name):
+        listed = json.loads(self.nft("-j", "list", "counter", "inet", "leaks", name))
+        return next(one["counter"]["packets"] for one in listed["nftables"] if "counter" in one)
+
+    def remove(self):
+        run("ip", "netns", "del", self.name, check=False)
+
+
+class Scene:
+    """The three parties, and a sensor that is started and killed."""
+
+    def __init__(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="komainu-relay-"))
+        self.folder.chmod(0o755)
+        self.running = []
+        self.sensor = None
+        self.stranger, self.middle = Namespace("a"), Namespace("s")
+        self.device, self.device_2 = Namespace("d"), Namespace("e")
+        self.configuration = self.folder / "komainu.toml"
+        self.data = self.folder / "data"
+        self.log = self.folder / "komainu.log"
+        self.devices_log = self.folder / "device.log"
+        self.hosts = pathlib.Path("/etc/netns") / self.middle.name
+
+    def prepare(self):
+        self.hosts.mkdir(parents=True)
+        (self.hosts / "hosts").write_text(f"127.0.0.1 localhost\n{CLOUD} cloud.example.com\n")
+        self.wire()
+        (self.folder / "devices.toml").write_text(INVENTORY)
+        self.configure("")
+
+    def configure(self, more):
+        text = f'[sensor]\nid = "relay-check"\npersonas = []\ndevices = "{self.folder}/devices.toml"\n'
+        text += f"connections_per_source_max = 2000\n{more}"
+        self.configuration.write_text(text)
+
+    def wire(self):
+        a, s, d, e = self.stranger, self.middle, self.device, self.device_2
+        for one, its, other, others in ((a, "a0", s, "s0"), (s, "s1", d, "d0"), (s, "s2", e, "e0")):
+            run("ip", "link", "add", its, "netns", one.name, "type", "veth", "peer", "name", others, "netns", other.name)
+        for space, device, address in (
+            (a, "a0", f"{STRANGER}/24"), (a, "a0", f"{UNKNOWN}/24"), (a, "lo", f"{CLOUD}/32"), (a, "lo", f"{THIRD}/32"),
+            (s, "s0", f"{PUBLIC}/24"), (s, "s0", f"{PUBLIC_2}/24"), (s, "s1", f"{GATEWAY}/24"),
+            (s, "s2", f"{GATEWAY_2}/24"), (d, "d0", f"{DEVICE}/24"), (e, "e0", f"{DEVICE_2}/24"),
+        ):
+            space.ip("addr", "add", address, "dev", device)
+        for space, device in ((a, "a0"), (s, "s0"), (s, "s1"), (s, "s2"), (d, "d0"), (e, "e0")):
+            space.ip("link", "set", device, "up")
+        # The other way as well: whatever gets out would be answered.
+        a.ip("route", "add", "default", "via", PUBLIC)
+        s.ip("route", "add", "default", "via", STRANGER)
+        d.ip("route", "add", "default", "via", GATEWAY)
+        e.ip("route", "add", "default", "via", GATEWAY_2)
+        a.nft("-f", "-", text=LEAKS)
+        e.nft("-f", "-", text=LEAKS_TO_DEVICE)
+        for space, log in ((d, self.devices_log), (e, self.folder / "device_2.log")):
+            device = space.start(sys.executable, HERE / "device.py", log, stdout=subprocess.PIPE)
+            self.running.append(device)
+            device.stdout.readline()
+        # What a device must not reach: the maker's cloud says so; this machine has something that listens.
+        answer = (
+            "import socket\nl = socket.create_server((sys.argv[1], int(sys.argv[2])))\nprint('up', flush=True)\n"
+            "while True:\n c, _ = l.accept(); c.sendall(b'here\\r\\n'); c.close()\n"
+        )
+        for space, address, port in ((a, CLOUD, 443), (a, THIRD, 80), (a, THIRD, 23), (s, "0.0.0.0", 2222)):
+            server = space.start(sys.executable, "-c", "import sys\n" + answer, address, port, stdout=subprocess.PIPE)
+            self.running.append(server)
+            server.stdout.readline()
+
+    def komainu(self, *arguments, check=True):
+        command = ["ip", "netns", "exec", self.middle.name, KOMAINU, *arguments]
+        return run(*command, check=check)
+
+    def relay(self, *arguments):
+        return self.komainu("sensor", "relay", *arguments, "--config", self.configuration)
+
+    def start(self):
+        before = self.readies()
+        with open(self.log, "a") as log:
+            self.sensor = self.middle.start(
+                KOMAINU, "sensor", "--data", self.data, "--config", self.configuration, stdout=log, stderr=log
+            )
+        wait_until("`ready`", lambda: self.readies() > before or self.sensor.poll() is not None)
+        equal(self.sensor.poll(), None, f"the sensor runs\n{self.log.read_text()[-3000:]}")
+
+    def readies(self):
+        return self.log.read_text().splitlines().count("ready") if self.log.exists() else 0
+
+    def worker(self):
+        """The process of the sensor that has no rights."""
+        children = run("ps", "-o", "pid=", "--ppid", self.sensor.pid, check=False).split()
+        return int(children[0]) if children else None
+
+    def stop(self):
+        if self.sensor and self.sensor.poll() is None:
+            self.sensor.terminate()
+            self.sensor.wait(LIMIT_S)
+
+    def leaked(self):
+        return self.stranger.counted("leaked"), self.device_2.counted("leaked")
+
+    def lines(self, event_type, name="honeypot.json"):
+        path = self.data / "sensor" / name
+        lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        return [line for line in lines if line["event_type"] == event_type]
+
+    def devices_saw(self):
+        return self.devices_log.read_text().splitlines()
+
+    def hostile(self, space, interface, address, gateway, other, *rounds, **options):
+        return space.start(sys.executable, HERE / "hostile.py", interface, address, gateway, other, *rounds, **options)
+
+    def try_everything(self, rounds=8):
+        """Both devices try to get out in all ways, and it is waited for."""
+        both = [
+            self.hostile(self.device, "d0", DEVICE, GATEWAY, DEVICE_2, rounds),
+            self.hostile(self.device_2, "e0", DEVICE_2, GATEWAY_2, DEVICE, rounds),
+        ]
+        for one in both:
+            equal(one.wait(60), 0, "the hostile device has done what it does")
+
+    def close(self):
+        self.stop()
+        for process in self.running:
+            process.kill()
+            process.wait()
+        for space in (self.stranger, self.middle, self.device, self.device_2):
+            space.remove()
+        shutil.rmtree(self.hosts, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+CHECKS = []
+
+
+def check(function):
+    CHECKS.append(function)
+    return function
+
+
+VISIT_IF_OPEN = """
+try:
+    c = socket.create_connection((sys.argv[1], 80))
+    c.sendall(b'GET / HTTP/1.0\\r\\n\\r\\n')
+    print(c.recv(15).decode())
+except OSError as error: print(type(error).__name__)
+"""
+
+VISIT = """
+c = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+c.sendall(sys.argv[3].encode())
+said = b''
+while more := c.recv(65536): said += more
+print(c.getsockname()[1], said.decode('latin1').splitlines()[0])
+"""
+
+DNS = """
+name = b''.join(bytes([len(l)]) + l.encode() for l in sys.argv[2].split('.'))
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+u.sendto(b'\\x12\\x34\\x01\\0\\0\\1\\0\\0\\0\\0\\0\\0' + name + b'\\0\\0\\1\\0\\1', (sys.argv[1], 53))
+print(socket.inet_ntoa(u.recv(512)[-4:]))
+"""
+
+
+@check
+def rules_alone_hold_the_devices(scene):
+    scene.middle.nft("-f", "-", text=scene.relay("rules"))
+    run("ip", "netns", "exec", scene.middle.name, "sysctl", "-qw", "net.ipv4.ip_forward=1")
+    scene.try_everything()
+    equal(scene.leaked(), (0, 0), "packets that got out before anything ran")
+    equal(scene.stranger.reaches(PUBLIC, 80), False, "a stranger reaches the device")
+
+
+@check
+def a_stranger_reaches_the_device_with_its_own_address(scene):
+    scene.start()
+    port, first = scene.stranger.python(VISIT, PUBLIC, 80, "GET /x HTTP/1.0\r\n\r\n").split(" ", 1)
+    equal(first, "HTTP/1.0 200 OK")
+    equal(scene.devices_saw()[-1], f"tcp 80 {STRANGER} {port} 19")
+    summary = wait_until("the summary", lambda: [x for x in scene.lines("honeypot") if x["src_port"] == int(port)])[0]
+    equal((summary["src_ip"], summary["dest_ip"], summary["dest_port"]), (STRANGER, PUBLIC, 80))
+    target = summary["honeypot"]["target"]
+    expected = {"kind": "real", "device": "porch", "type": "ip_camera", "maker": "Example", "model": "Cam 3"}
+    equal(target, expected | {"firmware": "1.2", "release_state": "pre_release"})
+    http = wait_until("the request", lambda: scene.lines("http", "eve.json"))[0]
+    equal((http["http"]["url"], http["http"]["status"]), ("/x", 200))
+    everything = "".join(path.read_text() for path in (scene.data / "sensor").glob("*.json"))
+    equal("SERIAL-0815" in everything, False, "the serial number is in the records")
+
+
+@check
+def the_process_that_talks_to_strangers_has_no_rights(scene):
+    status = pathlib.Path(f"/proc/{scene.worker()}/status").read_text()
+    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    equal(fields["Uid"].split()[0] != "0" and fields["Gid"].split()[0] != "0", True, status)
+    equal((fields["CapEff"], fields["CapPrm"], fields["NoNewPrivs"], fields["Groups"].strip()), ("0" * 16, "0" * 16, "1", ""))
+
+
+@check
+def datagrams_go_both_ways(scene):
+    code = (
+        "u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+        "for _ in range(3):\n u.sendto(b'M-SEARCH * HTTP/1.1\\r\\n\\r\\n', (sys.argv[1], 1900)); said, peer = u.recvfrom(2048)\n"
+        "print(u.getsockname()[1], peer[0], peer[1], said.split(b'\\r\\n')[0].decode())\n"
+    )
+    # Whoever never connected by TCP would get no answer that is longer than the question.
+    scene.stranger.python("socket.create_connection((sys.argv[1], 80)).close()", PUBLIC)
+    port, *answered = scene.stranger.python(code, PUBLIC).split(" ", 3)
+    equal(answered, [PUBLIC, "1900", "HTTP/1.1 200 OK"])
+    equal(scene.devices_saw()[-1], f"udp 1900 {STRANGER} {port} 23")
+    many = "u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\nu.sendto(b'many' + bytes(296), (sys.argv[1], 1900))\n"
+    many += "got = 0\ntry:\n while True: got += len(u.recv(2048))\nexcept OSError: print(got)\n"
+    equal(300 < int(scene.stranger.python(many, PUBLIC)) <= 3000, True, "it connected before: ten times what was sent")
+    unknown = many.replace("u.sendto", f"u.bind(('{UNKNOWN}', 0)); u.sendto", 1)
+    equal(int(scene.stranger.python(unknown, PUBLIC)) <= 300, True, "whoever never connected gets no more than it sent")
+
+
+@check
+def the_end_of_one_direction_leaves_the_other_open(scene):
+    code = (
+        "c = socket.create_connection((sys.argv[1], 7)); data = bytes(range(256)) * 8000\n"
+        "c.sendall(data); c.shutdown(socket.SHUT_WR); said = b''\n"
+        "while more := c.recv(65536): said += more\n"
+        "print(said == data)\n"
+    )
+    equal(scene.stranger.python(code, PUBLIC), "True")
+
+
+@check
+def the_kernel_relays_what_nobody_understands(scene):
+    port, first = scene.stranger.python(VISIT, PUBLIC, 8000, "GET / HTTP/1.0\r\n\r\n").split(" ", 1)
+    equal((first, scene.devices_saw()[-1]), ("HTTP/1.0 200 OK", f"tcp 8000 {STRANGER} {port} 18"))
+
+
+@check
+def what_is_not_exposed_is_closed(scene):
+    before = scene.devices_saw()
+    equal([port for port in (22, 443, 8001, 61040, 61041) if scene.stranger.reaches(PUBLIC, port)], [])
+    # The device has nothing at 81: the stranger is told so.
+    code = "c = socket.create_connection((sys.argv[1], 81))\ntry: print(c.recv(1))\nexcept ConnectionResetError: print('reset')"
+    equal(scene.stranger.python(code, PUBLIC), "reset")
+    equal(scene.devices_saw(), before)
+
+
+@check
+def the_device_reaches_its_cloud_and_nobody_else(scene):
+    wait_until("the cloud", lambda: scene.device.python(DNS, "9.9.9.9", "Cloud.Example.com") == CLOUD)
+    equal(scene.device.reaches(CLOUD, 443, 3), True, "the cloud")
+    equal(scene.device.reaches(CLOUD, 80), False, "another port there")
+    equal(scene.device.reaches(THIRD, 80), False, "a third party")
+    equal(scene.device.reaches(GATEWAY, 2222), False, "the sensor")
+    equal(scene.device.reaches(PUBLIC, 2222), False, "the sensor from outside")
+    equal(scene.device.reaches(DEVICE_2, 80), False, "the other device")
+    equal(scene.device.python(DNS, "203.0.113.53", "c2.example.net"), "192.0.2.53")
+    ntp = "u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\nu.sendto(b'\\x23' + bytes(47), ('203.0.113.123', 123))\n"
+    ntp += "said = u.recv(48); print(abs(int.from_bytes(said[40:44], 'big') - 2208988800 - time.time()) < 5)"
+    equal(scene.device.python(ntp), "True")
+    equal(scene.leaked(), (0, 0), "packets that got out")
+    seen = lambda: {(x["egress"]["destination"], x["egress"].get("port"), x["egress"]["action"]) for x in scene.lines("egress")}
+    expected = {(CLOUD, 443, "allowed"), (CLOUD, 80, "blocked"), (THIRD, 80, "blocked"), (GATEWAY, 2222, "to_sensor")}
+    wait_until("the lines of what the device tried", lambda: expected <= seen())
+    named = lambda: {(x["egress"].get("name"), x["egress"]["action"]) for x in scene.lines("egress")}
+    expected = {("cloud.example.com", "answered"), ("c2.example.net", "sinkholed")}
+    wait_until("the lines of what the device asked for", lambda: expected <= named())
+    incidents = wait_until("incidents", lambda: scene.lines("incident"))
+    equal({x["incident"]["device"] for x in incidents}, {"porch"})
+    equal({THIRD} <= {x["incident"]["destination"] for x in incidents}, True, incidents)
+
+
+@check
+def the_cloud_is_reached_no_faster_than_allowed(scene):
+    code = (
+        "n = 0\nfor _ in range(25):\n c = socket.socket(); c.settimeout(0.05)\n"
+        " try: c.connect((sys.argv[1], 443)); n += 1\n except OSError: pass\n c.close()\nprint(n)\n"
+    )
+    equal(int(scene.device.python(code, CLOUD)) < 20, True, "connections within a bit more than a second")
+
+
+@check
+def every_connection_of_the_other_device_is_taken(scene):
+    code = "c = socket.create_connection((sys.argv[1], 6667)); c.sendall(b'NICK komainu\\r\\n'); c.close(); print('ok')"
+    equal(scene.device_2.python(code, THIRD), "ok")
+    look = lambda: [x["egress"] for x in scene.lines("egress") if x["egress"]["action"] == "sinkholed" and "first" in x["egress"]]
+    line = wait_until("the connection", look)[-1]
+    equal((line["device"], line["destination"], line["port"], line["first"]), ("fridge", THIRD, 6667, "NICK komainu\r\n"))
+    equal(scene.leaked(), (0, 0), "packets that got out")
+
+
+@check
+def nothing_gets_out_while_it_runs(scene):
+    scene.try_everything(20)
+    equal(scene.leaked(), (0, 0), "packets that got out")
+
+
+@check
+def quarantine_closes_everything(scene):
+    scene.relay("quarantine", "porch")
+    equal(scene.device.reaches(CLOUD, 443), False, "the cloud")
+    # The guard looks every few seconds what an operator has done.
+    wait_until("that strangers are refused", lambda: scene.stranger.python(VISIT_IF_OPEN, PUBLIC) == "ConnectionResetError")
+    equal(scene.stranger.reaches(PUBLIC, 8000), False, "the kernel's relay")
+    scene.sensor.kill()
+    scene.sensor.wait()
+    scene.start()
+    equal(scene.device.reaches(CLOUD, 443), False, "the cloud, after a new start")
+    scene.relay("release", "porch")
+    wait_until("the device", lambda: scene.stranger.python(VISIT_IF_OPEN, PUBLIC) == "HTTP/1.0 200 OK")
+
+
+@check
+def a_killed_worker_opens_nothing_and_is_started_again(scene):
+    before = scene.readies()
+    os.kill(scene.worker(), signal.SIGKILL)
+    scene.try_everything(4)
+    equal(scene.leaked(), (0, 0), "packets that got out")
+    wait_until("another worker", lambda: scene.readies() > before)
+    equal(scene.stranger.python(VISIT, PUBLIC, 80, "GET / HTTP/1.0\r\n\r\n").split(" ", 1)[1], "HTTP/1.0 200 OK")
+
+
+@check
+def a_killed_guard_leaves_everything_closed(scene):
+    worker = scene.worker()
+    scene.sensor.kill()
+    scene.sensor.wait()
+    wait_until("the end of the worker", lambda: not pathlib.Path(f"/proc/{worker}").exists())
+    saw = scene.devices_saw()
+    equal([port for port in (23, 80) if scene.stranger.reaches(PUBLIC, port)], [])
+    equal(scene.devices_saw(), saw)
+    scene.try_everything()
+    equal(scene.leaked(), (0, 0), "packets that got out")
+    scene.start()
+    equal(scene.stranger.python(VISIT, PUBLIC, 80, "GET / HTTP/1.0\r\n\r\n").split(" ", 1)[1], "HTTP/1.0 200 OK")
+
+
+@check
+def an_incident_may_mean_quarantine(scene):
+    scene.stop()
+    scene.configure('on_incident = "quarantine"\n')
+    scene.start()
+    equal(scene.device.reaches(THIRD, 23), False)
+    wait_until("the quarantine", lambda: '"s1"' in scene.middle.nft("list", "set", "inet", "komainu_relay", "quarantined"))
+    wait_until("the incident", lambda: scene.lines("incident")[-1]["incident"]["quarantine"])
+    scene.relay("release", "porch")
+    scene.stop()
+    scene.configure("")
+    scene.start()
+
+
+@check
+def kills_at_any_moment_open_nothing(scene):
+    kills = next((int(word[6:]) for word in sys.argv if word.startswith("kills=")), 12)
+    dice = random.Random(7)
+    hostile = [
+        scene.hostile(scene.device, "d0", DEVICE, GATEWAY, DEVICE_2),
+        scene.hostile(scene.device_2, "e0", DEVICE_2, GATEWAY_2, DEVICE),
+    ]
+    try:
+        for _ in range(kills):
+            time.sleep(dice.random())
+            worker = scene.worker()
+            if dice.random() < 0.5 and worker:
+                os.kill(worker, signal.SIGKILL)
+            elif dice.random() < 0.8:
+                scene.sensor.kill()
+            else:
+                scene.sensor.terminate()
+            time.sleep(dice.random() / 2)
+            if scene.sensor.poll() is not None:
+                with open(scene.log, "a") as log:
+                    command = (KOMAINU, "sensor", "--data", scene.data, "--config", scene.configuration)
+                    scene.sensor = scene.middle.start(*command, stdout=log, stderr=log)
+            equal([one.poll() for one in hostile], [None, None], "the hostile devices go on")
+    finally:
+        for one in hostile:
+            one.kill()
+            one.wait()
+    equal(scene.leaked(), (0, 0), "packets that got out")
+
+
+@check
+def stopping_leaves_everything_closed_until_it_is_opened(scene):
+    scene.stop()
+    scene.start()
+    scene.stop()
+    equal(scene.sensor.returncode, 0)
+    equal(scene.stranger.reaches(PUBLIC, 80), False)
+    scene.try_everything()
+    equal(scene.leaked(), (0, 0), "packets that got out")
+    scene.komainu("sensor", "relay", "down")
+    equal("komainu" in scene.middle.nft("list", "ruleset"), False)
+    # That the counters count: without rules it gets out.
+    scene.try_everything(2)
+    equal(scene.leaked()[0] > 0, True, "leaks are seen when there are some")
+
+
+def processor_s(pid):
+    """Seconds of processor time that a process has used."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def load(scene, sessions):
+    scene.start()
+    command = ["ip", "netns", "exec", scene.stranger.name, sys.executable, HERE / "load.py"]
+    for at_once in (1, 32, 128):
+        spent = [processor_s(pid) for pid in (scene.sensor.pid, scene.worker())]
+        said = run(*command, PUBLIC, 80, sessions, at_once).strip()
+        spent = [processor_s(pid) - before for pid, before in zip((scene.sensor.pid, scene.worker()), spent)]
+        guard_ms, worker_ms = (1000 * one / sessions for one in spent)
+        print(f"{at_once:>4} at once: {said}; for each, guard {guard_ms:.3f} ms, worker {worker_ms:.3f} ms", flush=True)
+    print(f"from the device's own side: {len(scene.devices_saw())} sessions seen")
+
+
+def main():
+    words = sys.argv[1:]
+    scene = Scene()
+    failed = 0
+    try:
+        scene.prepare()
+        if words[:1] == ["load"]:
+            load(scene, int(words[1]) if len(words) > 1 else 5000)
+            return 0
+        only = [word for word in words if not word.startswith("kills=")]
+        for function in CHECKS:
+            if only and function.__name__ not in only:
+                continue
+            began = time.monotonic()
+            try:
+                function(scene)
+                print(f"check relay::{function.__name__} ... ok, {time.monotonic() - began:.1f} s", flush=True)
+            except Exception:
+                failed += 1
+                traceback.print_exc()
+                print(f"check relay::{function.__name__} ... FAILED", flush=True)
+        if failed and scene.log.exists():
+            print("--- the sensor's last words")
+            print("\n".join(scene.log.read_text().splitlines()[-60:]))
+    finally:
+        scene.close()
+    return 1 if failed else 0
+
+
+sys.exit(main())

@@ -1,0 +1,56 @@
+//! The checks of the relay to real devices: a stranger, a sensor and devices, each in a network namespace of its own.
+
+use std::process::{Command, Stdio};
+
+use anyhow::Context;
+
+use crate::clients::ClientOutcome;
+use crate::programs::run_to_end;
+use crate::{tools, workspace};
+
+/// The namespace with which it is tried whether there can be any.
+const TRIAL: &str = "komainu-trial";
+
+/// Runs the checks, or says why they cannot run here.
+pub(crate) fn run() -> anyhow::Result<ClientOutcome> {
+    if let Some(reason) = impossible() {
+        println!("relay checks ... ignored, because {reason}");
+        return Ok(ClientOutcome { ignored: 1, ..ClientOutcome::default() });
+    }
+    let output = Command::new(tools::python()?)
+        .arg(workspace::root().join("tests/relay/relay.py"))
+        .env("KOMAINU", workspace::komainu())
+        .env("PYTHONUNBUFFERED", "1")
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cannot run the relay checks")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    print!("{text}");
+    let count = |ending: &str| text.lines().filter(|line| line.starts_with("check ") && line.contains(ending)).count();
+    let mut outcome = ClientOutcome { passed: count(" ... ok"), failed: count(" ... FAILED"), ignored: 0 };
+    if !output.status.success() && outcome.failed == 0 || outcome.passed + outcome.failed == 0 {
+        // It ended without a word about any check, or between two of them.
+        outcome.failed += 1;
+    }
+    Ok(outcome)
+}
+
+/// What this machine lacks, if anything.
+pub(crate) fn impossible() -> Option<String> {
+    if !tools::is_root() {
+        return Some("only root may make network namespaces".into());
+    }
+    if let Err(missing) = tools::need_ip().and_then(|()| tools::need_nft()) {
+        return Some(format!("{missing:#}"));
+    }
+    let name = format!("{TRIAL}-{}", std::process::id());
+    if let Err(error) = run_to_end(Command::new("ip").args(["netns", "add", &name])) {
+        return Some(format!("there can be no network namespaces here: {error:#}"));
+    }
+    let rules = run_to_end(Command::new("ip").args(["netns", "exec", &name, "nft", "list", "ruleset"]));
+    // Nothing is in it that would be missed.
+    let _ = run_to_end(Command::new("ip").args(["netns", "del", &name]));
+    rules.err().map(|error| format!("nftables does not work here: {error:#}"))
+}
