@@ -104,9 +104,21 @@ def logins_and_commands_are_told_without_passwords(sensor):
 
 @check
 def debians_telnet(sensor):
+    visit_by_terminal(sensor, "telnet")
+    sizes = wait_until("the size of the terminal", lambda: window_sizes(sensor))
+    equal(sizes[-1], {"columns": 80, "rows": 24})
+
+
+@check
+def busybox_telnet(sensor):
+    visit_by_terminal(sensor, "busybox", "telnet")
+
+
+def visit_by_terminal(sensor, *program):
+    """Logs in, looks around and leaves as somebody at a terminal does."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    command = ["telnet", "127.0.0.1", str(sensor.port(23))]
+    command = [*program, "127.0.0.1", str(sensor.port(23))]
     client = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, close_fds=True, start_new_session=True)
     os.close(slave)
     seen = b""
@@ -132,8 +144,6 @@ def debians_telnet(sensor):
     until(b"closed by foreign host")
     equal(client.wait(LIMIT_S) is not None, True)
     os.close(master)
-    sizes = wait_until("the size of the terminal", lambda: window_sizes(sensor))
-    equal(sizes[-1], {"columns": 80, "rows": 24})
 
 
 def window_sizes(sensor):
