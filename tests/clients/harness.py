@@ -6,16 +6,21 @@ one script by hand from the root of the repository, after one `cargo xtask test`
     target/tools/clients/bin/python tests/clients/boto3_fleet.py
 """
 
+import fcntl
 import json
 import os
 import pathlib
+import pty
+import select
 import shutil
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 import traceback
@@ -228,6 +233,36 @@ class Server:
             "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_PAGER": "",
         }
+
+
+class Terminal:
+    """A program at a terminal of 24 lines and 80 columns, as a person would use it."""
+
+    def __init__(self, command):
+        self.master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        self.program = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
+        os.close(slave)
+        self.seen = b""
+
+    def until(self, end):
+        """What is shown up to `end`, and what came with it."""
+        deadline = time.monotonic() + LIMIT_S
+        while end not in self.seen:
+            if not select.select([self.master], [], [], max(0, deadline - time.monotonic()))[0]:
+                raise AssertionError(f"{end} was not seen, but {self.seen!r}")
+            self.seen += os.read(self.master, 4096)
+        before, self.seen = self.seen, b""
+        return before
+
+    def enter(self, line):
+        os.write(self.master, line + b"\r")
+
+    def wait(self):
+        """The status of the program, when it has ended."""
+        status = self.program.wait(LIMIT_S)
+        os.close(self.master)
+        return status
 
 
 class Sensor:

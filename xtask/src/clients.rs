@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -17,6 +17,20 @@ pub(crate) struct ClientOutcome {
     pub(crate) failed: usize,
     /// Checks for which this machine lacks a program.
     pub(crate) ignored: usize,
+}
+
+impl ClientOutcome {
+    /// What a script printed, `check NAME ... ok` or `check NAME ... FAILED` for each check; its status says the same.
+    pub(crate) fn of(output: &str, status: ExitStatus) -> Self {
+        let count =
+            |ending: &str| output.lines().filter(|line| line.starts_with("check ") && line.contains(ending)).count();
+        let mut outcome = Self { passed: count(" ... ok"), failed: count(" ... FAILED"), ignored: 0 };
+        if !status.success() && outcome.failed == 0 || outcome.passed + outcome.failed == 0 {
+            // It ended without a word about any check, or between two of them.
+            outcome.failed += 1;
+        }
+        outcome
+    }
 }
 
 /// The scripts that need a program which may be missing without anything being wrong.
@@ -73,7 +87,6 @@ fn scripts(filter: &str) -> anyhow::Result<Vec<PathBuf>> {
     Ok(scripts)
 }
 
-/// A script prints `check NAME ... ok` or `check NAME ... FAILED` for each check; its exit status says the same.
 fn run_script(script: &Path, name: &str, scratch: &Path) -> anyhow::Result<ClientOutcome> {
     let started = Instant::now();
     let log = scratch.join(format!("{name}.log"));
@@ -93,13 +106,7 @@ fn run_script(script: &Path, name: &str, scratch: &Path) -> anyhow::Result<Clien
         .status()
         .with_context(|| format!("cannot run {}", script.display()))?;
     let output = fs::read_to_string(&log).with_context(|| format!("cannot read {}", log.display()))?;
-    let count =
-        |ending: &str| output.lines().filter(|line| line.starts_with("check ") && line.contains(ending)).count();
-    let mut outcome = ClientOutcome { passed: count(" ... ok"), failed: count(" ... FAILED"), ignored: 0 };
-    if !status.success() && outcome.failed == 0 || outcome.passed + outcome.failed == 0 {
-        // It ended without a word about any check, or between two of them.
-        outcome.failed += 1;
-    }
+    let outcome = ClientOutcome::of(&output, status);
     print_seconds(name, outcome, started.elapsed());
     if outcome.failed > 0 {
         println!("{output}");

@@ -92,9 +92,9 @@ pub(crate) fn perform(steps: &mut Steps, folder: &Path) -> anyhow::Result<Camera
         Ok(())
     })?;
     steps.step("what was left is kept, encrypted, and comes out as it was", |notes| {
-        notes.show(run_to_end(&mut camera.artifacts(&["list"]))?);
+        notes.show(run_to_end(&mut artifacts(&camera.data, &["list"]))?);
         for (what, contents) in [("typed into the shell", LEFT), ("uploaded to a page", "ntp=off\n")] {
-            let found = camera.find_artifact(folder, contents)?;
+            let found = find_artifact(&camera.data, folder, contents)?;
             ensure!(found, "the file that was {what} is not kept");
         }
         Ok(())
@@ -136,26 +136,6 @@ impl Camera {
         run_to_end(curl.arg(format!("http://127.0.0.1:{}{path}", self.port(80))))
     }
 
-    /// `komainu sensor artifacts …`
-    fn artifacts(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(workspace::komainu());
-        command.args(["sensor", "artifacts"]).args(arguments).arg("--data").arg(&self.data);
-        command
-    }
-
-    /// Whether an artifact has these contents.
-    fn find_artifact(&self, folder: &Path, contents: &str) -> anyhow::Result<bool> {
-        let list = run_to_end(&mut self.artifacts(&["list"]))?;
-        for (index, digest) in list.lines().filter_map(|line| line.split_whitespace().next()).enumerate() {
-            let out = folder.join(format!("artifact-{}-{index}", contents.len()));
-            run_to_end(self.artifacts(&["export", digest]).arg("--out").arg(&out))?;
-            if fs::read(&out).with_context(|| format!("cannot read {}", out.display()))? == contents.as_bytes() {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
     /// What to try next, as commands.
     pub(crate) fn next_commands(&self) -> String {
         let komainu = quoted(&workspace::komainu().display().to_string());
@@ -169,6 +149,26 @@ impl Camera {
             self.port(23)
         )
     }
+}
+
+/// `komainu sensor artifacts …` on a data folder.
+fn artifacts(data: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(workspace::komainu());
+    command.args(["sensor", "artifacts"]).args(arguments).arg("--data").arg(data);
+    command
+}
+
+/// Whether an artifact has these contents; what is looked at is left in `folder`.
+fn find_artifact(data: &Path, folder: &Path, contents: &str) -> anyhow::Result<bool> {
+    let list = run_to_end(&mut artifacts(data, &["list"]))?;
+    for (index, digest) in list.lines().filter_map(|line| line.split_whitespace().next()).enumerate() {
+        let out = folder.join(format!("artifact-{}-{index}", contents.len()));
+        run_to_end(artifacts(data, &["export", digest]).arg("--out").arg(&out))?;
+        if fs::read(&out).with_context(|| format!("cannot read {}", out.display()))? == contents.as_bytes() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn is_free(port: u16) -> bool {

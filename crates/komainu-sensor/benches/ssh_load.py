@@ -15,46 +15,36 @@ import pathlib
 import signal
 import subprocess
 import tempfile
-import time
 
 import asyncssh
 
-from telnet_load import cpu_s, rss_mib, source
+from telnet_load import measure, source
 
 
-HOST_KEYS = ["ssh-ed25519"]
-
-
-async def log_in(number, port):
+async def log_in(number, given):
     return await asyncssh.connect(
-        "127.0.0.1", port, username="root", password="admin", known_hosts=None, client_keys=None, agent_path=None,
-        local_addr=(source(number), 0), config=None, login_timeout=60, server_host_key_algs=HOST_KEYS,
+        "127.0.0.1", given.port, username="root", password="admin", known_hosts=None, client_keys=None,
+        agent_path=None, local_addr=(source(number), 0), config=None, login_timeout=60,
+        server_host_key_algs=[given.host_key],
     )
 
 
-async def session(number, port):
-    async with await log_in(number, port) as connection:
+async def session(number, given):
+    async with await log_in(number, given) as connection:
         done = await connection.run("uname -a", check=True)
         assert "Linux" in done.stdout, done.stdout
 
 
-async def measure(pid, port, sessions, at_a_time, held):
-    print(f"idle: {rss_mib(pid):.1f} MiB")
-    numbers = iter(range(sessions))
-
-    async def work():
-        for number in numbers:
-            await session(number, port)
-
-    spent, began = cpu_s(pid), time.monotonic()
-    await asyncio.gather(*(work() for _ in range(at_a_time)))
-    took, spent = time.monotonic() - began, cpu_s(pid) - spent
-    print(f"{sessions} sessions: {sessions / took:.0f}/s, {spent / sessions * 1000:.3f} ms of processor time each")
-    before, waiting = rss_mib(pid), []
-    for begin in range(0, held, 100):
-        waiting += await asyncio.gather(*(log_in(number, port) for number in range(begin, min(begin + 100, held))))
-    after = rss_mib(pid)
-    print(f"{held} held: {before:.1f} -> {after:.1f} MiB, {(after - before) / max(held, 1) * 1024:.1f} KiB each")
+async def load(pid, given):
+    waiting = await measure(
+        pid,
+        lambda number: session(number, given),
+        lambda number: log_in(number, given),
+        given.sessions,
+        given.at_a_time,
+        given.held,
+        batch=100,
+    )
     for connection in waiting:
         connection.abort()
 
@@ -67,11 +57,10 @@ def main():
     arguments.add_argument("--sessions", type=int, default=1_000)
     arguments.add_argument("--at-a-time", type=int, default=50)
     arguments.add_argument("--held", type=int, default=1_000)
-    arguments.add_argument("--host-key", default="ssh-ed25519", help="its algorithm: ssh-ed25519 as OpenSSH wants it, rsa-sha2-256")
+    arguments.add_argument("--host-key", default="ssh-ed25519", help="rsa-sha2-256 is the other one")
     given = arguments.parse_args()
-    HOST_KEYS[:] = [given.host_key]
     if given.pid:
-        asyncio.run(measure(given.pid, given.port, given.sessions, given.at_a_time, given.held))
+        asyncio.run(load(given.pid, given))
         return
     with tempfile.TemporaryDirectory() as folder:
         configuration = pathlib.Path(folder, "komainu.toml")
@@ -82,7 +71,7 @@ def main():
         while program.stdout.readline().strip() not in ("ready", ""):
             pass
         try:
-            asyncio.run(measure(program.pid, given.port, given.sessions, given.at_a_time, given.held))
+            asyncio.run(load(program.pid, given))
         finally:
             program.send_signal(signal.SIGTERM)
             program.wait(60)

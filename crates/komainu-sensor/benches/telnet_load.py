@@ -66,7 +66,8 @@ def rss_mib(pid):
     return 0.0
 
 
-async def measure(pid, port, sessions, at_a_time, held):
+async def measure(pid, session, log_in, sessions, at_a_time, held, batch=200):
+    """Prints what sessions cost a process: `session(number)` is a whole one, `log_in(number)` stays."""
     print(f"idle: {rss_mib(pid):.1f} MiB")
     numbers, failed = iter(range(sessions)), 0
 
@@ -74,7 +75,7 @@ async def measure(pid, port, sessions, at_a_time, held):
         nonlocal failed
         for number in numbers:
             try:
-                await session(number, port)
+                await session(number)
             except (OSError, asyncio.TimeoutError) as error:
                 failed += 1
                 print(f"failed: {error}")
@@ -85,10 +86,23 @@ async def measure(pid, port, sessions, at_a_time, held):
     each = spent / sessions * 1000
     print(f"{sessions} sessions, {failed} failed: {sessions / took:.0f}/s, {each:.3f} ms of processor time each")
     before, waiting = rss_mib(pid), []
-    for begin in range(0, held, 200):
-        waiting += await asyncio.gather(*(log_in(number, port) for number in range(begin, min(begin + 200, held))))
+    for begin in range(0, held, batch):
+        waiting += await asyncio.gather(*(log_in(number) for number in range(begin, min(begin + batch, held))))
     after = rss_mib(pid)
     print(f"{held} held: {before:.1f} -> {after:.1f} MiB, {(after - before) / max(held, 1) * 1024:.1f} KiB each")
+    return waiting
+
+
+async def load(pid, given):
+    port = given.port
+    waiting = await measure(
+        pid,
+        lambda number: session(number, port),
+        lambda number: log_in(number, port),
+        given.sessions,
+        given.at_a_time,
+        given.held,
+    )
     for _, writer in waiting:
         writer.close()
 
@@ -103,7 +117,7 @@ def main():
     arguments.add_argument("--held", type=int, default=19_800)
     given = arguments.parse_args()
     if given.pid:
-        asyncio.run(measure(given.pid, given.port, given.sessions, given.at_a_time, given.held))
+        asyncio.run(load(given.pid, given))
         return
     with tempfile.TemporaryDirectory() as folder:
         configuration = pathlib.Path(folder, "komainu.toml")
@@ -118,7 +132,7 @@ def main():
             print(f"ready after {time.monotonic() - began:.2f} s")
             asyncio.run(session(0, given.port))
             print(f"first session after {time.monotonic() - began:.2f} s")
-            asyncio.run(measure(program.pid, given.port, given.sessions, given.at_a_time, given.held))
+            asyncio.run(load(program.pid, given))
         finally:
             program.send_signal(signal.SIGTERM)
             program.wait(60)

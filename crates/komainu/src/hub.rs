@@ -4,7 +4,7 @@
 //! beside them. The commands read the files themselves, also while a server is writing them: what is there never changes.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
@@ -16,7 +16,8 @@ use komainu_sensor::{ArtifactLimits, ArtifactStore, key_file, read_key};
 
 use crate::admin::AdminRequest;
 use crate::config::{Config, HubSection};
-use crate::{DataArgs, ask, read_config, sensor};
+use crate::sensor::ArtifactsCommand;
+use crate::{DataArgs, ask, read_config};
 
 const THREAT: &str = "threat";
 const RECORDS: &str = "records";
@@ -45,25 +46,6 @@ pub(crate) enum SensorsCommand {
     Artifacts(ArtifactsCommand),
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum ArtifactsCommand {
-    /// List artifacts: digest, bytes, when it came.
-    List {
-        #[command(flatten)]
-        folder: DataArgs,
-    },
-    /// Decrypt an artifact into a file, and say what it is.
-    Export {
-        /// The SHA-256 digest of its contents, as the records have it.
-        sha256: String,
-        /// The file to make. It must not exist yet.
-        #[arg(long, value_name = "FILE")]
-        out: PathBuf,
-        #[command(flatten)]
-        folder: DataArgs,
-    },
-}
-
 /// Opens what sensors handed in, or makes the folder for it.
 pub(crate) fn open(
     section: &HubSection,
@@ -90,10 +72,7 @@ pub(crate) fn run(command: SensorsCommand) -> anyhow::Result<()> {
             let config = read_config(&folder, Vec::new())?;
             print_records(&config, &folder.data, &name, since)
         }
-        SensorsCommand::Artifacts(ArtifactsCommand::List { folder }) => sensor::list(&artifacts_to_read(&folder.data)?),
-        SensorsCommand::Artifacts(ArtifactsCommand::Export { sha256, out, folder }) => {
-            sensor::export(&artifacts_to_read(&folder.data)?, &sha256, &out)
-        }
+        SensorsCommand::Artifacts(command) => command.run(artifacts_to_read),
     }
 }
 

@@ -128,7 +128,7 @@ struct RecordArgs {
 }
 
 #[derive(Debug, Subcommand)]
-enum ArtifactsCommand {
+pub(crate) enum ArtifactsCommand {
     /// List artifacts: digest, bytes, when it was stored.
     List {
         #[command(flatten)]
@@ -136,7 +136,7 @@ enum ArtifactsCommand {
     },
     /// Decrypt an artifact into a file, and say what it is.
     Export {
-        /// The SHA-256 digest of its contents, as the event logs have it.
+        /// The SHA-256 digest of its contents, as the records have it.
         sha256: String,
         /// The file to make. It must not exist yet.
         #[arg(long, value_name = "FILE")]
@@ -144,6 +144,16 @@ enum ArtifactsCommand {
         #[command(flatten)]
         folder: DataArgs,
     },
+}
+
+impl ArtifactsCommand {
+    /// Carries it out on the store that a data folder has.
+    pub(crate) fn run(&self, store: impl Fn(&Path) -> anyhow::Result<ArtifactStore>) -> anyhow::Result<()> {
+        match self {
+            Self::List { folder } => list(&store(&folder.data)?),
+            Self::Export { sha256, out, folder } => export(&store(&folder.data)?, sha256, out),
+        }
+    }
 }
 
 impl SensorArgs {
@@ -176,12 +186,7 @@ impl SensorArgs {
             None => Ok(false),
             Some(SensorCommand::Relay(command)) => command.run().map(|()| true),
             Some(SensorCommand::Rules(RulesCommand::Check { files })) => classify::check(files).map(|()| true),
-            Some(SensorCommand::Artifacts(ArtifactsCommand::List { folder })) => {
-                list(&store_to_read(&folder.data)?).map(|()| true)
-            }
-            Some(SensorCommand::Artifacts(ArtifactsCommand::Export { sha256, out, folder })) => {
-                export(&store_to_read(&folder.data)?, sha256, out).map(|()| true)
-            }
+            Some(SensorCommand::Artifacts(command)) => command.run(store_to_read).map(|()| true),
             Some(SensorCommand::Record(args)) => crate::runtime()?.block_on(record(args)).map(|()| true),
         }
     }
@@ -511,7 +516,7 @@ fn store_to_read(data: &Path) -> anyhow::Result<ArtifactStore> {
 }
 
 /// Lists a store of artifacts.
-pub(crate) fn list(store: &ArtifactStore) -> anyhow::Result<()> {
+fn list(store: &ArtifactStore) -> anyhow::Result<()> {
     let artifacts = store.list().context("cannot list the artifacts")?;
     let mut out = std::io::stdout().lock();
     for artifact in artifacts {
@@ -524,7 +529,7 @@ pub(crate) fn list(store: &ArtifactStore) -> anyhow::Result<()> {
 }
 
 /// Decrypts an artifact of a store into a file.
-pub(crate) fn export(store: &ArtifactStore, sha256: &str, out: &Path) -> anyhow::Result<()> {
+fn export(store: &ArtifactStore, sha256: &str, out: &Path) -> anyhow::Result<()> {
     let sha256 = Sha256Digest::parse(sha256).with_context(|| format!("{sha256:?} is no SHA-256 digest"))?;
     let contents = store.read(sha256)?;
     // Never executable, and never over something that is there.

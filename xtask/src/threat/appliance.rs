@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use serde_json::Value;
 
-use super::{describe, items, records};
+use super::{describe, find_artifact, items, records};
 use crate::programs::{Program, run_to_end, wait_until};
 use crate::steps::Steps;
 use crate::{relay, tools, workspace};
@@ -115,8 +115,8 @@ pub(crate) fn perform(steps: &mut Steps, folder: &Path) -> anyhow::Result<()> {
         Ok(())
     })?;
     steps.step("what was left on the shares comes out as it was", |notes| {
-        let left = scene.find_artifact(LEFT.as_bytes())?;
-        ensure!(left, "the file that was left on a share is not kept");
+        let is_kept = find_artifact(&scene.file("data"), scene.folder.path(), LEFT)?;
+        ensure!(is_kept, "the file that was left on a share is not kept");
         notes.show("the same file, left on a persona's share and on the appliance's, is one artifact");
         Ok(())
     })?;
@@ -329,25 +329,6 @@ impl Scene {
         let listed: Value = serde_json::from_str(&listed).context("nft shows no JSON")?;
         let counters = listed["nftables"].as_array().context("nft shows no counters")?;
         counters.iter().find_map(|one| one["counter"]["packets"].as_u64()).context("the counter is gone")
-    }
-
-    /// Whether an artifact has these contents.
-    fn find_artifact(&self, contents: &[u8]) -> anyhow::Result<bool> {
-        let komainu = || {
-            let mut command = Command::new(workspace::komainu());
-            command.args(["sensor", "artifacts"]);
-            command
-        };
-        let data = self.file("data");
-        let list = run_to_end(komainu().arg("list").arg("--data").arg(&data))?;
-        for (index, digest) in list.lines().filter_map(|line| line.split_whitespace().next()).enumerate() {
-            let out = self.file(&format!("artifact-{index}"));
-            run_to_end(komainu().args(["export", digest, "--out"]).arg(&out).arg("--data").arg(&data))?;
-            if fs::read(&out).with_context(|| format!("cannot read {}", out.display()))? == contents {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 
     /// Copies the event logs to where the demo's user finds them.

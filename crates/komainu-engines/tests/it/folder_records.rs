@@ -3,15 +3,15 @@
 use std::cell::Cell;
 use std::env;
 use std::fs;
-use std::io::{BufRead, BufReader, Write as _};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::io::Write as _;
+use std::path::PathBuf;
 
 use komainu_engines::FolderRecords;
 use komainu_model::{AccountId, Region, Scope, ThingName, Timestamp};
 use komainu_ports::conformance_records::{check_durable_sensor_records, check_sensor_records};
 use komainu_ports::{BatchKey, RecordsLimits, SensorKey, SensorRecords, SpoolEpoch};
+
+use crate::killed::Writer;
 
 #[test]
 fn keeps_records() {
@@ -87,7 +87,14 @@ fn survives_kill() {
     let folder = tempfile::tempdir().unwrap();
     let mut acknowledged = 0;
     for round in 0..KILLS {
-        let last = kill_a_writer(folder.path(), round);
+        let writer = Writer {
+            test: "folder_records::writes_until_it_is_killed",
+            variable: KILL_TEST_FOLDER,
+            place: folder.path(),
+            word: "kept ",
+            lines_min: 6,
+        };
+        let last = writer.kill(round);
         acknowledged += last.len();
         let records = FolderRecords::open(folder.path(), limits()).unwrap();
         let last = *last.last().unwrap();
@@ -105,30 +112,6 @@ fn survives_kill() {
 
 fn lines(sequence: u64) -> Vec<u8> {
     format!("{{\"batch\":{sequence}}}\n{{\"x\":\"{}\"}}\n", "x".repeat(20_000)).into_bytes()
-}
-
-/// Starts a writer, kills it after a while that differs from round to round, and returns what it had acknowledged.
-fn kill_a_writer(folder: &Path, round: u64) -> Vec<u64> {
-    let mut child = Command::new(env::current_exe().unwrap())
-        .args(["--exact", "folder_records::writes_until_it_is_killed", "--ignored", "--nocapture", "--test-threads=1"])
-        .env(KILL_TEST_FOLDER, folder)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut acknowledged = Vec::new();
-    let mut read = |line: std::io::Result<String>| {
-        if let Some(batch) = line.unwrap().strip_prefix("kept ") {
-            acknowledged.push(batch.parse().unwrap());
-        }
-    };
-    // So many lines first, then a moment that falls anywhere in the next batches.
-    lines.by_ref().take(6 + (round % 5) as usize).for_each(&mut read);
-    std::thread::sleep(Duration::from_micros(700 * (round * 7 % 11)));
-    child.kill().unwrap();
-    child.wait().unwrap();
-    lines.for_each(read);
-    acknowledged
 }
 
 /// The child of [`survives_kill`]; it says nothing and ends when it is not one.

@@ -3,4 +3,5 @@
 #![expect(clippy::unwrap_used, reason = "these are tests")]
 
 mod folder_records;
+mod killed;
 mod sqlite_store;

@@ -3,11 +3,9 @@
 use std::cell::Cell;
 use std::env;
 use std::fs;
-use std::io::{BufRead, BufReader, Write as _};
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use komainu_engines::SqliteStore;
 use komainu_model::{
@@ -16,6 +14,8 @@ use komainu_model::{
 };
 use komainu_ports::conformance::{check_durable_store, check_store, describe_store, sample_batch};
 use komainu_ports::{Store, StoreError};
+
+use crate::killed::Writer;
 
 #[test]
 fn is_a_store() {
@@ -108,7 +108,14 @@ fn survives_kill() {
     let path = folder.path().join("store.db");
     let mut acknowledged_in_all = 0;
     for round in 0..KILLS {
-        let acknowledged = kill_a_writer(&path, round);
+        let writer = Writer {
+            test: "sqlite_store::writes_until_it_is_killed",
+            variable: KILL_TEST_FILE,
+            place: &path,
+            word: "committed ",
+            lines_min: 3,
+        };
+        let acknowledged = writer.kill(round);
         acknowledged_in_all += acknowledged.len();
         let store = SqliteStore::open(&path).unwrap();
         for batch in acknowledged {
@@ -120,30 +127,6 @@ fn survives_kill() {
         }
     }
     assert!(acknowledged_in_all > KILLS as usize, "the writers were killed before they wrote anything");
-}
-
-/// Starts a writer, kills it after a while that differs from round to round, and returns what it had acknowledged.
-fn kill_a_writer(path: &Path, round: u64) -> Vec<u64> {
-    let mut child = Command::new(env::current_exe().unwrap())
-        .args(["--exact", "sqlite_store::writes_until_it_is_killed", "--ignored", "--nocapture", "--test-threads=1"])
-        .env(KILL_TEST_FILE, path)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut acknowledged = Vec::new();
-    let mut read = |line: std::io::Result<String>| {
-        if let Some(batch) = line.unwrap().strip_prefix("committed ") {
-            acknowledged.push(batch.parse().unwrap());
-        }
-    };
-    // So many lines first, then a moment that falls anywhere in the next commits.
-    lines.by_ref().take(3 + (round % 5) as usize).for_each(&mut read);
-    std::thread::sleep(Duration::from_micros(700 * (round * 7 % 11)));
-    child.kill().unwrap();
-    child.wait().unwrap();
-    lines.for_each(read);
-    acknowledged
 }
 
 /// The child of [`survives_kill`]; it says nothing and ends when it is not one.
