@@ -24,6 +24,12 @@ name_type! {
     |c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-')
 }
 
+name_type! {
+    /// The name of a shared folder, at most 80 bytes (MS-SMB2, 2.2.9, has 80 letters) of `a-z A-Z 0-9 . _ - $` and spaces.
+    ShareName, "share name", 80, "a-z A-Z 0-9 . _ - $ and spaces",
+    |c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '$' | ' ')
+}
+
 /// Which device of an inventory: its place there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ApplianceIndex(pub u16);
@@ -63,6 +69,8 @@ pub struct Appliance {
     pub vendor_ports: Vec<u16>,
     /// How much of it.
     pub limits: EgressLimits,
+    /// The shared folders of it that the sensor watches.
+    pub share: Option<WatchedShares>,
 }
 
 impl Appliance {
@@ -72,6 +80,50 @@ impl Appliance {
             && self.ports.iter().any(|exposed| {
                 exposed.port == original.port() && exposed.transport == transport && exposed.relay == RelayMode::User
             })
+    }
+}
+
+/// Shared folders of a device, which the sensor lists again and again as a client of SMB.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WatchedShares {
+    /// Which.
+    pub names: Vec<ShareName>,
+    /// As whom the sensor looks; none: as a guest.
+    pub account: Option<ShareAccount>,
+    /// How long it rests between two looks.
+    pub interval_s: u32,
+    /// The TCP port of the device, which strangers need not reach.
+    pub port: u16,
+}
+
+/// An account of a device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShareAccount {
+    /// Its name.
+    pub user: String,
+    /// Its password.
+    pub password: SharePassword,
+}
+
+/// The password of an account of a device. It stands in no log.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SharePassword(String);
+
+impl SharePassword {
+    /// From its text.
+    pub const fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// Its text, for whoever logs in with it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for SharePassword {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("SharePassword(…)")
     }
 }
 
@@ -92,6 +144,23 @@ impl ReleaseState {
             Self::PreRelease => "pre_release",
         }
     }
+
+    /// Who may see what is recorded of such a device.
+    pub const fn confidentiality(self) -> Confidentiality {
+        match self {
+            Self::Released => Confidentiality::Open,
+            Self::PreRelease => Confidentiality::Confidential,
+        }
+    }
+}
+
+/// Who may see what was recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Confidentiality {
+    /// Whoever its owner shows it to.
+    Open,
+    /// Its owner alone: it tells of a device that is not out yet, and exports leave it out.
+    Confidential,
 }
 
 /// A port of a device that strangers reach.

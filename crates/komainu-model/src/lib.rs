@@ -16,6 +16,7 @@ mod id;
 mod metric;
 mod mqtt;
 mod profile;
+mod reset;
 mod scope;
 mod time;
 mod violation;
@@ -26,8 +27,8 @@ pub use alert::{
     Subscription, SubscriptionId, SubscriptionState, SubscriptionToken, Topic, TopicName,
 };
 pub use appliance::{
-    Appliance, ApplianceIndex, ApplianceName, EgressLimits, EgressProfile, ExposedPort, HostName, InterfaceName,
-    RelayMode, RelayTransport, ReleaseState,
+    Appliance, ApplianceIndex, ApplianceName, Confidentiality, EgressLimits, EgressProfile, ExposedPort, HostName,
+    InterfaceName, RelayMode, RelayTransport, ReleaseState, ShareAccount, ShareName, SharePassword, WatchedShares,
 };
 pub use change::{Batch, Change, Record, RecordKey};
 pub use egress::{EgressDenied, EgressRules};
@@ -42,6 +43,10 @@ pub use mqtt::{ClientId, DisconnectReason};
 pub use profile::{
     AlertTarget, AlertTargetKind, Behavior, BehaviorName, Comparison, ConfidenceLevel, Criteria, DetectTarget,
     ExpectedValue, MetricToRetain, ProfileName, SecurityProfile, Statistic,
+};
+pub use reset::{
+    ExaminationTask, Examined, PoePort, ReadyProbe, ResetAction, ResetPlan, ResetStep, ResetWebhook, SURVEYS_S_MAX,
+    Secret, WebhookMethod,
 };
 pub use scope::{AccountId, Arn, Region, Scope};
 pub use time::Timestamp;

@@ -1,7 +1,8 @@
 //! The way to real devices: what the process that talks to strangers asks of the one that holds the rights.
 
-use std::io;
+use std::io::{self, PipeReader};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream, UdpSocket};
+use std::os::fd::OwnedFd;
 
 use komainu_model::ApplianceIndex;
 
@@ -28,17 +29,33 @@ pub trait DeviceGate: Send + Sync {
         client: SocketAddrV4,
     ) -> BoxFuture<'_, Result<DatagramLegs, GateError>>;
 
+    /// The way to a UDP port of a device, which sees `client`, of a conversation that is answered by another way than the
+    /// network of this machine. It does not block.
+    fn datagrams_to_device(
+        &self,
+        device: ApplianceIndex,
+        port: u16,
+        client: SocketAddrV4,
+    ) -> BoxFuture<'_, Result<UdpSocket, GateError>>;
+
     /// Lets a device reach addresses of its maker's cloud, for an hour from now on.
     fn allow(&self, device: ApplianceIndex, addresses: Vec<Ipv4Addr>) -> BoxFuture<'_, Result<(), GateError>>;
 
-    /// Closes every way to and from a device, until [`Self::release`].
+    /// Closes every way to and from a device. Who asks cannot end it.
     fn quarantine(&self, device: ApplianceIndex) -> BoxFuture<'_, Result<(), GateError>>;
+
+    /// A socket at which every frame arrives that goes to a device or comes from it, from its Ethernet header on
+    /// (packet(7)). It does not block. A quarantine does not close it.
+    fn capture(&self, device: ApplianceIndex) -> BoxFuture<'_, Result<OwnedFd, GateError>>;
 
     /// The next datagram of a stranger that belongs to no conversation yet.
     fn datagram(&self) -> BoxFuture<'_, io::Result<StrangersDatagram>>;
 
     /// The next packet of a device that the packet filter tells of.
     fn told(&self) -> BoxFuture<'_, io::Result<ToldPacket>>;
+
+    /// The next thing that is told of resets.
+    fn reset_news(&self) -> BoxFuture<'_, io::Result<ResetNews>>;
 
     /// Resolves when whoever holds the rights is gone, or wants the asker to end.
     fn closed(&self) -> BoxFuture<'_, ()>;
@@ -62,6 +79,60 @@ pub struct StrangersDatagram {
     pub original: SocketAddrV4,
     /// What it says.
     pub payload: Vec<u8>,
+}
+
+/// What is told of the reset of a device.
+#[derive(Debug)]
+pub struct ResetNews {
+    /// Whose.
+    pub device: ApplianceIndex,
+    /// What.
+    pub what: ResetNewsKind,
+}
+
+/// What is told of a reset.
+#[derive(Debug)]
+pub enum ResetNewsKind {
+    /// It has begun: one line for each step comes through a pipe, which ends with it. Whoever writes them has spoken with
+    /// the device, and may be in its hands.
+    Begun(PipeReader),
+    /// It is over.
+    Over(ResetEnd),
+}
+
+/// How a reset ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResetEnd {
+    /// The quarantine is over: after a reset that went well, or by an operator's hand.
+    Released,
+    /// The device differs from its baseline; it stays in quarantine.
+    Differs,
+    /// A step failed; it is tried again later.
+    Failed,
+    /// It was tried as often as a day allows; the device stays in quarantine.
+    GivenUp,
+    /// An operator is at the device, or has put it into quarantine meanwhile.
+    Overtaken,
+    /// The system did not let it be tried; the device stays in quarantine.
+    Impossible,
+}
+
+impl ResetEnd {
+    /// Each of them.
+    pub const ALL: [Self; 6] =
+        [Self::Released, Self::Differs, Self::Failed, Self::GivenUp, Self::Overtaken, Self::Impossible];
+
+    /// The word in records and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Released => "released",
+            Self::Differs => "differs",
+            Self::Failed => "failed",
+            Self::GivenUp => "given_up",
+            Self::Overtaken => "overtaken",
+            Self::Impossible => "impossible",
+        }
+    }
 }
 
 /// A packet of a device that the packet filter dropped, or let out for the first time.

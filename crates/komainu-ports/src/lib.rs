@@ -4,18 +4,27 @@
 //! the inward ports ([`Directory`], [`Broker`], [`ReportSink`], [`HttpHandoff`]) let the gateway, the control plane
 //! and the pipeline work together without depending on each other. Each outward port has an in-memory engine here,
 //! which is also the test double, and a conformance suite that every engine passes.
+//!
+//! Besides, what all edges need alike and no crate below them may have: the [`LogBudget`].
 
 mod authority;
 mod broker;
 mod clock;
 pub mod conformance;
+pub mod conformance_artifacts;
+pub mod conformance_captures;
+pub mod conformance_payload;
 pub mod conformance_records;
 pub mod conformance_session;
 mod delivery;
 mod directory;
 mod gate;
+mod log_budget;
 mod memory;
+mod memory_captures;
 mod memory_records;
+mod payload;
+mod sensor_captures;
 mod sensor_records;
 mod session;
 mod store;
@@ -31,12 +40,20 @@ pub use broker::{
 pub use clock::{Clock, IdSource, ManualClock, RandomIds, SeededIds, SystemClock};
 pub use delivery::{AlertRouter, Courier, DeliveryOutcome};
 pub use directory::{AttachedThing, ChangeObserver, DeviceProfiles, Directory, Principal};
-pub use gate::{DatagramLegs, DeviceGate, GateError, PacketFate, StrangersDatagram, ToldPacket};
+pub use gate::{
+    DatagramLegs, DeviceGate, GateError, PacketFate, ResetEnd, ResetNews, ResetNewsKind, StrangersDatagram, ToldPacket,
+};
+pub use log_budget::LogBudget;
 pub use memory::MemoryStore;
+pub use memory_captures::MemoryCaptures;
 pub use memory_records::{MemoryArtifacts, MemoryRecords};
+pub use payload::{MemoryScanner, PatternPlace, PayloadMatch, PayloadScanner, ScanError};
+pub use sensor_captures::{
+    CaptureStored, CapturesError, CapturesLimits, NewCapture, RecordedSession, SensorCaptures, StoredCapture,
+};
 pub use sensor_records::{
-    ArtifactKept, BatchKey, BatchStored, RecordsError, RecordsLimits, SensorArtifacts, SensorKey, SensorRecords,
-    SensorTotals, SpoolEpoch, StoredBatch,
+    ArtifactKept, ArtifactRefused, ArtifactWriter, BatchKey, BatchStored, RecordsError, RecordsLimits, SensorArtifacts,
+    SensorKey, SensorRecords, SensorTotals, SpoolEpoch, StoredBatch,
 };
 pub use session::{
     MemorySessionStore, SessionNumber, SessionOperation, SessionSnapshot, SessionState, SessionStore,

@@ -1,13 +1,13 @@
 //! The records of sensors in memory: the double for tests. It looks through everything each time.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use komainu_model::Timestamp;
+use komainu_model::{Confidentiality, Timestamp};
 
 use crate::sensor_records::{
-    ArtifactKept, BatchKey, BatchStored, RecordsError, RecordsLimits, SensorArtifacts, SensorKey, SensorRecords,
-    SensorTotals, SpoolEpoch, StoredBatch,
+    ArtifactKept, ArtifactRefused, ArtifactWriter, BatchKey, BatchStored, RecordsError, RecordsLimits, SensorArtifacts,
+    SensorKey, SensorRecords, SensorTotals, SpoolEpoch, StoredBatch,
 };
 
 /// [`SensorRecords`] that are forgotten when they are dropped.
@@ -134,22 +134,47 @@ impl SensorRecords for MemoryRecords {
 
 /// [`SensorArtifacts`] that are forgotten when they are dropped.
 #[derive(Debug, Default)]
-pub struct MemoryArtifacts(Mutex<BTreeMap<[u8; 32], Vec<u8>>>);
+pub struct MemoryArtifacts(Arc<Mutex<Artifacts>>);
+
+type Artifacts = BTreeMap<[u8; 32], (Confidentiality, Vec<u8>)>;
 
 impl MemoryArtifacts {
     /// The contents of an artifact.
     pub fn contents(&self, sha256: &[u8; 32]) -> Option<Vec<u8>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(sha256).cloned()
+        locked(&self.0).get(sha256).map(|(_, contents)| contents.clone())
     }
 }
 
+fn locked(artifacts: &Mutex<Artifacts>) -> MutexGuard<'_, Artifacts> {
+    artifacts.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl SensorArtifacts for MemoryArtifacts {
-    fn holds(&self, sha256: &[u8; 32]) -> bool {
-        self.contents(sha256).is_some()
+    fn holds(&self, sha256: &[u8; 32]) -> Option<Confidentiality> {
+        locked(&self.0).get(sha256).map(|(confidentiality, _)| *confidentiality)
     }
 
-    fn keep(&self, sha256: &[u8; 32], contents: &[u8]) -> ArtifactKept {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(*sha256, contents.to_vec());
+    fn begin(&self, sha256: &[u8; 32], _bytes: u64) -> Result<Box<dyn ArtifactWriter>, ArtifactRefused> {
+        Ok(Box::new(MemoryWriter { artifacts: self.0.clone(), sha256: *sha256, contents: Vec::new() }))
+    }
+}
+
+struct MemoryWriter {
+    artifacts: Arc<Mutex<Artifacts>>,
+    sha256: [u8; 32],
+    contents: Vec<u8>,
+}
+
+impl ArtifactWriter for MemoryWriter {
+    fn write(&mut self, piece: &[u8]) -> Result<(), ArtifactRefused> {
+        self.contents.extend_from_slice(piece);
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>, confidentiality: Confidentiality) -> ArtifactKept {
+        let mut artifacts = locked(&self.artifacts);
+        let (kept, _) = artifacts.entry(self.sha256).or_insert((confidentiality, self.contents));
+        *kept = (*kept).min(confidentiality);
         ArtifactKept::Yes
     }
 }
@@ -157,7 +182,13 @@ impl SensorArtifacts for MemoryArtifacts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::conformance_artifacts::check_sensor_artifacts;
     use crate::conformance_records::check_sensor_records;
+
+    #[test]
+    fn memory_keeps_artifacts() {
+        check_sensor_artifacts(&|| Box::new(MemoryArtifacts::default()));
+    }
 
     #[test]
     fn memory_keeps_records() {

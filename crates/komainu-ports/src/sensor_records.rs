@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use komainu_model::{Scope, ThingName, Timestamp};
+use komainu_model::{Confidentiality, Scope, ThingName, Timestamp};
 
 /// A sensor: the thing that its certificate speaks for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -132,19 +132,34 @@ pub enum RecordsError {
 
 /// Keeps the artifacts that sensors send. Calls may block.
 pub trait SensorArtifacts: Send + Sync {
-    /// Whether the artifact with this SHA-256 is kept.
-    fn holds(&self, sha256: &[u8; 32]) -> bool;
+    /// Who may see the artifact with this SHA-256; none when it is not kept.
+    fn holds(&self, sha256: &[u8; 32]) -> Option<Confidentiality>;
 
-    /// Keeps an artifact whose contents have this SHA-256; durable on return.
-    fn keep(&self, sha256: &[u8; 32], contents: &[u8]) -> ArtifactKept;
+    /// Begins to take an artifact of so many bytes. One that is kept already may come again: whoever has it as a whole
+    /// and did not get it from a device that is not out yet shows that it is no secret of that device.
+    fn begin(&self, sha256: &[u8; 32], bytes: u64) -> Result<Box<dyn ArtifactWriter>, ArtifactRefused>;
 }
+
+/// Takes one artifact piece by piece. What was taken of one that is not finished goes when this is dropped.
+pub trait ArtifactWriter: Send {
+    /// Takes the next piece; the pieces together have no more bytes than were announced. May block.
+    fn write(&mut self, piece: &[u8]) -> Result<(), ArtifactRefused>;
+
+    /// Keeps the artifact, whose pieces have the announced length and SHA-256; durable on return. It is confidential as
+    /// long as everybody brings it as something confidential. May block.
+    fn finish(self: Box<Self>, confidentiality: Confidentiality) -> ArtifactKept;
+}
+
+/// Why an artifact is not taken: there is no room, or the disk failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ArtifactRefused;
 
 /// What became of an artifact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ArtifactKept {
     /// It is kept.
     Yes,
-    /// There is no room, or the disk failed.
+    /// The disk failed.
     No,
 }
 

@@ -45,12 +45,12 @@ fn route(world: &mut World, alert: &AlertContext, target: &Arn) {
 #[test]
 fn the_message_is_the_violation_event_with_milliseconds() {
     let expected = concat!(
-        r#"{"behavior":{"criteria":{"comparisonOperator":"less-than","consecutiveDatapointsToAlarm":1,"#,
-        r#""consecutiveDatapointsToClear":2,"durationSeconds":300,"value":{"count":10000}},"#,
-        r#""metric":"aws:all-bytes-out","name":"bytesOut","suppressAlerts":false},"metricValue":{"count":52000},"#,
-        r#""securityProfileName":"CheckRogueDevices","thingName":"MyDevice","verificationState":"UNKNOWN","#,
-        r#""violationEventTime":1795400000123,"violationEventType":"in-alarm","#,
-        r#""violationId":"6d3c4c1e-6a26-5f2f-9b7e-0123456789ab"}"#,
+        r#"{"violationId":"6d3c4c1e-6a26-5f2f-9b7e-0123456789ab","thingName":"MyDevice","#,
+        r#""securityProfileName":"CheckRogueDevices","behavior":{"name":"bytesOut","metric":"aws:all-bytes-out","#,
+        r#""criteria":{"comparisonOperator":"less-than","value":{"count":10000},"durationSeconds":300,"#,
+        r#""consecutiveDatapointsToAlarm":1,"consecutiveDatapointsToClear":2},"suppressAlerts":false},"#,
+        r#""metricValue":{"count":52000},"violationEventType":"in-alarm","verificationState":"UNKNOWN","#,
+        r#""violationEventTime":1795400000123}"#,
     );
     assert_eq!(alert_message(&event(ViolationEventType::InAlarm)), expected);
 }
