@@ -4,7 +4,7 @@
 //! together, and has each flow decoded by the protocol that it speaks. It tells a [`FlowObserver`] what it finds.
 //!
 //! Bounds: [`FlowLimits`]. Worst case of one flow: two times [`crate::DECIDE_BYTES_MAX`] while its protocol is not
-//! known, then the state of its decoder, and what waits for missing segments: 1 MiB for each direction.
+//! known, then the state of its decoder, and what waits for missing segments ([`FlowLimits::held_bytes_max`]).
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -14,7 +14,7 @@ use crate::fingerprint::SynTraits;
 use crate::fragments::Fragments;
 use crate::ftp;
 use crate::packet::{self, Content, Datagram, Packet, Segment, Unreadable};
-use crate::reassembly::{Piece, Stream};
+use crate::reassembly::{HELD_BYTES_MAX, Piece, Stream};
 use crate::{Conversation, Fact, Observer, Oddity, OddityKind, Place, Protocol, Side, Transport};
 
 /// What a table of flows may use, and how long it waits.
@@ -30,11 +30,21 @@ pub struct FlowLimits {
     pub udp_idle_s: u64,
     /// How long a connection that has ended is remembered, in seconds, so that what comes late begins no new one.
     pub closed_s: u64,
+    /// Bytes of a TCP connection that wait for missing segments, in each direction. At the bound what is missing is taken
+    /// for lost.
+    pub held_bytes_max: usize,
 }
 
 impl Default for FlowLimits {
     fn default() -> Self {
-        Self { flows_max: 250_000, tcp_idle_s: 600, tcp_opening_idle_s: 60, udp_idle_s: 60, closed_s: 10 }
+        Self {
+            flows_max: 250_000,
+            tcp_idle_s: 600,
+            tcp_opening_idle_s: 60,
+            udp_idle_s: 60,
+            closed_s: 10,
+            held_bytes_max: HELD_BYTES_MAX,
+        }
     }
 }
 
@@ -270,6 +280,12 @@ impl FlowTable {
         }
     }
 
+    /// Learns that it is `now`, and that no frame has come: ends flows that were silent for too long.
+    pub fn pass_time(&mut self, now: PacketTime, observer: &mut dyn FlowObserver) {
+        self.now = self.now.max(now);
+        self.end_silent(observer);
+    }
+
     /// Ends every flow: nothing more will come.
     pub fn finish(&mut self, observer: &mut dyn FlowObserver) {
         while self.oldest != NONE {
@@ -437,7 +453,8 @@ impl FlowTable {
         let reader = if transport == Transport::Tcp { self.announced(&flow) } else { None };
         let mut state = State {
             conversation: Conversation::new(transport, server.port()),
-            streams: (transport == Transport::Tcp).then(Box::default),
+            streams: (transport == Transport::Tcp)
+                .then(|| Box::new([(); 2].map(|()| Stream::new(self.limits.held_bytes_max)))),
             is_over: false,
             flow,
         };

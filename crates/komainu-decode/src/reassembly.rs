@@ -11,8 +11,9 @@ use crate::capture::PacketTime;
 /// How far ahead of the stream a segment may be, in bytes: the largest windows that are used are some mebibytes. What
 /// is further ahead is not of this stream, and its receiver would drop it.
 const AHEAD_BYTES_MAX: i32 = 16 * 1024 * 1024;
-/// Bytes that wait for earlier ones in one direction. At the bound the missing ones are taken for lost.
-const HELD_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes that wait for earlier ones in one direction, unless somebody wants less. At the bound the missing ones are taken
+/// for lost.
+pub(crate) const HELD_BYTES_MAX: usize = 1024 * 1024;
 /// Segments that wait for earlier ones in one direction: bounds the work of each further one.
 const HELD_SEGMENTS_MAX: usize = 512;
 /// How long bytes that the other side has acknowledged are waited for, in microseconds: they were sent and received, so
@@ -33,8 +34,10 @@ pub(crate) enum Piece<'a> {
 }
 
 /// One direction of a connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Stream {
+    /// Bytes that may wait for earlier ones.
+    held_bytes_max: usize,
     /// The sequence number of the next byte; none before the first segment.
     next: Option<u32>,
     /// Bytes that were passed on or given up.
@@ -57,6 +60,20 @@ struct Held {
 }
 
 impl Stream {
+    /// A direction in which so many bytes may wait for earlier ones.
+    pub(crate) fn new(held_bytes_max: usize) -> Self {
+        Self {
+            held_bytes_max,
+            next: None,
+            offset: 0,
+            held: VecDeque::new(),
+            held_bytes: 0,
+            missing_since: None,
+            acknowledged: 0,
+            end: None,
+        }
+    }
+
     /// Whether the first sequence number is known.
     pub(crate) fn has_begun(&self) -> bool {
         self.next.is_some()
@@ -178,7 +195,7 @@ impl Stream {
         if conflicts {
             sink(Piece::Conflict);
         }
-        while self.held_bytes > HELD_BYTES_MAX || self.held.len() > HELD_SEGMENTS_MAX {
+        while self.held_bytes > self.held_bytes_max || self.held.len() > HELD_SEGMENTS_MAX {
             self.skip(sink);
         }
     }
@@ -260,7 +277,7 @@ mod tests {
 
     /// What comes of segments `(offset, payload)` that begin near the end of the sequence numbers.
     fn seen(segments: &[(u32, &str)]) -> Seen {
-        let (mut stream, mut seen) = (Stream::default(), Seen::default());
+        let (mut stream, mut seen) = (Stream::new(HELD_BYTES_MAX), Seen::default());
         stream.begin(FIRST);
         for (offset, payload) in segments {
             let sequence = FIRST.wrapping_add(*offset);
@@ -302,7 +319,7 @@ mod tests {
 
     #[test]
     fn what_waits_is_bounded() {
-        let (mut stream, mut lost, mut data) = (Stream::default(), 0, 0);
+        let (mut stream, mut lost, mut data) = (Stream::new(HELD_BYTES_MAX), 0, 0);
         stream.begin(0);
         let payload = [b'x'; 1_000];
         for segment in 1..=3_000u32 {
@@ -318,7 +335,7 @@ mod tests {
 
     #[test]
     fn what_was_acknowledged_and_not_captured_is_given_up_after_a_while() {
-        let (mut stream, mut seen) = (Stream::default(), Seen::default());
+        let (mut stream, mut seen) = (Stream::new(HELD_BYTES_MAX), Seen::default());
         let at = PacketTime::from_unix_micros;
         stream.begin(100);
         stream.segment(at(0), 103, b"def", 0, false, &mut |piece| seen.take(piece));
@@ -330,7 +347,7 @@ mod tests {
 
     #[test]
     fn what_the_capture_has_cut_is_a_gap() {
-        let (mut stream, mut seen) = (Stream::default(), Seen::default());
+        let (mut stream, mut seen) = (Stream::new(HELD_BYTES_MAX), Seen::default());
         stream.begin(0);
         let at = PacketTime::default();
         stream.segment(at, 0, b"ab", 3, false, &mut |piece| seen.take(piece));

@@ -11,8 +11,9 @@ use komainu_decode::{
 };
 use parking_lot::Mutex;
 
-use self::decide::Seen;
+use self::decide::{Held, Seen};
 use crate::geo::{self, AsnTable};
+use crate::payload::PayloadRule;
 use crate::rules::{Buffer, Ends, Found, RuleSet, Run, request_buffers, response_buffers};
 use crate::scanners::{self, Scanners};
 use crate::sources::Sources;
@@ -20,7 +21,8 @@ use crate::verdict::{Alert, Verdict};
 
 /// Alerts of one session that are told. More are more of the same; they are counted.
 const ALERTS_MAX: u32 = 64;
-/// Different rules of one session whose holding is remembered until its end.
+/// Different rules of one session whose holding is remembered until its end: so many about what was said, and so many
+/// about payloads.
 const MATCHED_MAX: usize = 64;
 
 /// Says what sessions were.
@@ -52,6 +54,7 @@ pub struct Watch {
     alerts: Vec<Alert>,
     alerts_count: u32,
     matched: Vec<Found>,
+    payload_rules: Vec<PayloadRule>,
     seen: Seen,
 }
 
@@ -83,6 +86,7 @@ impl Classifier {
             alerts: Vec::new(),
             alerts_count: 0,
             matched: Vec::new(),
+            payload_rules: Vec::new(),
             seen: Seen::default(),
         }
     }
@@ -183,6 +187,13 @@ impl Watch {
         }
     }
 
+    /// Learns of a rule that holds for something that was brought or said.
+    pub fn payload_rule(&mut self, rule: PayloadRule) {
+        if self.payload_rules.len() < MATCHED_MAX && !self.payload_rules.iter().any(|known| known.name == rule.name) {
+            self.payload_rules.push(rule);
+        }
+    }
+
     /// Learns that a program was run that the target did not have.
     pub fn ran(&mut self) {
         self.seen.ran += 1;
@@ -225,8 +236,10 @@ impl Watch {
         let (address, port) = (self.ends.client, self.ends.server_port);
         let record = classifier.sources.lock().note(address, at, self.seen.failed, port);
         let scanner = classifier.scanners.of_address(address).or_else(|| self.seen.claimed_scanner.clone());
-        let matched = self.matched.iter().map(|found| (&*classifier.rules.rule(found.rule).about, found.place));
-        let decision = decide::decide(&self.seen, &self.ends, record, scanner.as_ref(), matched);
+        let of_flow =
+            self.matched.iter().map(|found| Held::of_flow(&classifier.rules.rule(found.rule).about, found.place));
+        let held: Vec<_> = of_flow.chain(self.payload_rules.iter().map(Held::of_payload)).collect();
+        let decision = decide::decide(&self.seen, &self.ends, record, scanner.as_ref(), &held);
         Verdict {
             label: decision.label,
             confidence: decision.confidence,

@@ -1,9 +1,9 @@
 //! From what a session showed to what it was: a label, with its evidence.
 //!
 //! In: the bytes of both sides, the facts that decoders find in them, what was done in a persona's shell, each with its
-//! time. Out: alerts, as rules hold, and at the end a [`Verdict`]: one of nine labels, the weaknesses that were tried,
-//! techniques of ATT&CK, how sure that is and which bytes show it, where the client is and whether it is a scanner that
-//! is known.
+//! time, and the rules that hold for what was brought. Out: alerts, as rules hold, and at the end a [`Verdict`]: one of nine
+//! labels, the weaknesses that were tried, techniques of ATT&CK, how sure that is and which bytes show it, where the client
+//! is and whether it is a scanner that is known.
 //!
 //! Rules are a subset of the language of Suricata; some for attacks on connected devices are built in. Everything that
 //! is kept has a bound. Not here: files, sockets, a clock, and how a verdict is written down.
@@ -13,6 +13,7 @@ mod classifier;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod geo;
+mod payload;
 mod rules;
 mod scanners;
 mod sources;
@@ -21,6 +22,7 @@ mod verdict;
 pub use builtin::BUILT_IN_RULES;
 pub use classifier::{Classifier, FlowEnds, Watch};
 pub use geo::{AsnError, AsnTable, Origin};
+pub use payload::PayloadRule;
 pub use rules::{About, RULE_BYTES_MAX, RULES_MAX, RuleList, RuleSet, Unsupported};
 pub use scanners::{Scanner, Scanners, UnusableLine};
 pub use verdict::{Alert, Evidence, Label, Verdict};

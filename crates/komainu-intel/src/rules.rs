@@ -234,14 +234,14 @@ impl About {
     }
 }
 
-fn is_cve(id: &str) -> bool {
+pub(crate) fn is_cve(id: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.len() <= 10 && text.bytes().all(|byte| byte.is_ascii_digit());
     id.strip_prefix("CVE-")
         .and_then(|rest| rest.split_once('-'))
         .is_some_and(|(year, number)| year.len() == 4 && digits(year) && number.len() >= 4 && digits(number))
 }
 
-fn is_technique(id: &str) -> bool {
+pub(crate) fn is_technique(id: &str) -> bool {
     id.len() <= 9 && id.starts_with('T') && id[1..].bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
 }
 

@@ -105,7 +105,7 @@ pub struct Verdict {
 /// Something that shows what a session was.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Evidence {
-    /// The number of a rule, or the name of what was seen, such as `accepted_login`.
+    /// The number of a rule, or `yara:NAMESPACE:RULE`, or the name of what was seen, such as `accepted_login`.
     pub rule: String,
     /// The bytes that show it, where it is bytes that do.
     pub place: Option<Place>,

@@ -22,6 +22,12 @@ pub struct Message<'a> {
     pub user: Option<&'a [u8]>,
     /// The id of the agent of version 3.
     pub engine_id: Option<&'a [u8]>,
+    /// What pairs an answer with its request in version 3, also when the rest is encrypted (RFC 3412, 6.2).
+    pub id: Option<i64>,
+    /// Whether whoever cannot take the message is to say why (version 3; RFC 3412, 6.4).
+    pub is_reportable: bool,
+    /// What shows that the user knows the key (version 3; RFC 3414, 2.4); empty where nothing does.
+    pub proof: &'a [u8],
     /// Whether the rest is encrypted (version 3).
     pub is_encrypted: bool,
     /// What is asked or said; none when it is encrypted or broken.
@@ -140,8 +146,17 @@ impl<'a> Message<'a> {
         let mut outside = Elements::of(bytes);
         let begin = outside.inside(ber::SEQUENCE).and_then(|mut fields| Some((fields.integer()?, fields)));
         let Some((version, mut fields)) = begin else { return (None, Some("no_message")) };
-        let mut message =
-            Self { version: 0, community: None, user: None, engine_id: None, is_encrypted: false, pdu: None };
+        let mut message = Self {
+            version: 0,
+            community: None,
+            user: None,
+            engine_id: None,
+            id: None,
+            is_reportable: false,
+            proof: &[],
+            is_encrypted: false,
+            pdu: None,
+        };
         let read = match version {
             // RFC 1157, 4, and RFC 1901, 3: one less than their names.
             0 | 1 => {
@@ -167,10 +182,12 @@ impl<'a> Message<'a> {
     fn secured(&mut self, fields: &mut Elements<'a>) -> Result<(), &'static str> {
         const BROKEN: &str = "malformed_message";
         const PRIVATE: u8 = 2;
+        const REPORTABLE: u8 = 4;
         const USER_BASED: i64 = 3;
         let mut header = fields.inside(ber::SEQUENCE).ok_or(BROKEN)?;
-        let (_, _) = (header.integer().ok_or(BROKEN)?, header.integer().ok_or(BROKEN)?);
+        let (id, _) = (header.integer().ok_or(BROKEN)?, header.integer().ok_or(BROKEN)?);
         let flags = header.take(ber::OCTET_STRING).and_then(<[u8]>::first).ok_or(BROKEN)?;
+        (self.id, self.is_reportable) = (Some(id), flags & REPORTABLE != 0);
         let model = header.integer().ok_or(BROKEN)?;
         let security = fields.take(ber::OCTET_STRING).ok_or(BROKEN)?;
         if model == USER_BASED {
@@ -178,6 +195,7 @@ impl<'a> Message<'a> {
             self.engine_id = Some(user.take(ber::OCTET_STRING).ok_or(BROKEN)?);
             let (_, _) = (user.integer().ok_or(BROKEN)?, user.integer().ok_or(BROKEN)?);
             self.user = Some(user.take(ber::OCTET_STRING).ok_or(BROKEN)?);
+            self.proof = user.take(ber::OCTET_STRING).ok_or(BROKEN)?;
         }
         if flags & PRIVATE != 0 {
             self.is_encrypted = true;

@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
 use komainu_decode::{Place, Protocol, Side};
 
+use crate::payload::PayloadRule;
 use crate::rules::{About, Ends};
 use crate::scanners::{self, Scanner};
 use crate::sources::Record;
@@ -44,6 +45,41 @@ pub(super) struct Seen {
     notes: Vec<&'static str>,
     /// The first of each kind.
     evidence: Vec<(&'static str, Option<Place>)>,
+}
+
+/// A rule that holds, whatever it is about.
+#[derive(Debug)]
+pub(super) struct Held<'a> {
+    label: Option<Label>,
+    confidence: Option<u8>,
+    cves: &'a [String],
+    techniques: &'a [String],
+    evidence: Evidence,
+}
+
+impl<'a> Held<'a> {
+    /// A rule about what was said.
+    pub(super) fn of_flow(rule: &'a About, place: Place) -> Self {
+        let name = if rule.gid == 1 { rule.sid.to_string() } else { format!("{}:{}", rule.gid, rule.sid) };
+        Self {
+            label: rule.label,
+            confidence: rule.confidence,
+            cves: &rule.cves,
+            techniques: &rule.techniques,
+            evidence: Evidence { rule: name, place: Some(place) },
+        }
+    }
+
+    /// A rule about what was brought. Where that stands in the flow is not known: it may have come in any encoding.
+    pub(super) fn of_payload(rule: &'a PayloadRule) -> Self {
+        Self {
+            label: rule.label,
+            confidence: rule.confidence,
+            cves: &rule.cves,
+            techniques: &rule.techniques,
+            evidence: Evidence { rule: rule.name.clone(), place: None },
+        }
+    }
 }
 
 /// What follows.
@@ -100,17 +136,16 @@ impl Seen {
 }
 
 /// The label of a session, by the first line of the table that fits.
-pub(super) fn decide<'a>(
+pub(super) fn decide(
     seen: &Seen,
     ends: &Ends,
     record: Record,
     scanner: Option<&Scanner>,
-    matched: impl Iterator<Item = (&'a About, Place)>,
+    held: &[Held<'_>],
 ) -> Decision {
-    let matched: Vec<_> = matched.collect();
-    let (label, confidence) = label(seen, ends, record, scanner, &matched);
+    let (label, confidence) = label(seen, ends, record, scanner, held);
     let mut cves = Vec::new();
-    for cve in matched.iter().flat_map(|(rule, _)| &rule.cves) {
+    for cve in held.iter().flat_map(|rule| rule.cves) {
         if cves.len() < IDS_MAX && !cves.contains(cve) {
             cves.push(cve.clone());
         }
@@ -119,22 +154,16 @@ pub(super) fn decide<'a>(
         label,
         confidence,
         cves,
-        techniques: techniques(seen, ends, label, &matched),
-        evidence: evidence(seen, label, &matched),
+        techniques: techniques(seen, ends, label, held),
+        evidence: evidence(seen, label, held),
     }
 }
 
-fn label(
-    seen: &Seen,
-    ends: &Ends,
-    record: Record,
-    scanner: Option<&Scanner>,
-    matched: &[(&About, Place)],
-) -> (Label, u8) {
+fn label(seen: &Seen, ends: &Ends, record: Record, scanner: Option<&Scanner>, held: &[Held<'_>]) -> (Label, u8) {
     // How sure the surest rule is that says so.
     let by_rules = |label: Label, otherwise: u8| {
-        let rules = matched.iter().filter(|(rule, _)| rule.label == Some(label));
-        rules.map(|(rule, _)| rule.confidence.unwrap_or(otherwise)).max()
+        let rules = held.iter().filter(|rule| rule.label == Some(label));
+        rules.map(|rule| rule.confidence.unwrap_or(otherwise)).max()
     };
     if let Some(confidence) = by_rules(Label::Exploit, 80) {
         return (Label::Exploit, confidence);
@@ -200,9 +229,9 @@ fn label(
     }
 }
 
-fn techniques(seen: &Seen, ends: &Ends, label: Label, matched: &[(&About, Place)]) -> Vec<String> {
+fn techniques(seen: &Seen, ends: &Ends, label: Label, held: &[Held<'_>]) -> Vec<String> {
     let mut ids: BTreeSet<&str> = BTreeSet::new();
-    for (rule, _) in matched {
+    for rule in held {
         ids.extend(rule.techniques.iter().map(String::as_str));
     }
     if seen.failed > 0 && label == Label::Bruteforce || seen.failed >= GUESSING_FROM {
@@ -255,13 +284,9 @@ fn technique_of(note: &str) -> Option<&'static str> {
 }
 
 /// The rules that say what the label says come first, then what was seen, then other rules.
-fn evidence(seen: &Seen, label: Label, matched: &[(&About, Place)]) -> Vec<Evidence> {
-    let of_rule = |(rule, place): &(&About, Place)| Evidence {
-        rule: if rule.gid == 1 { rule.sid.to_string() } else { format!("{}:{}", rule.gid, rule.sid) },
-        place: Some(*place),
-    };
-    let (fitting, others): (Vec<_>, Vec<_>) = matched.iter().partition(|(rule, _)| rule.label == Some(label));
+fn evidence(seen: &Seen, label: Label, held: &[Held<'_>]) -> Vec<Evidence> {
+    let (fitting, others): (Vec<_>, Vec<_>) = held.iter().partition(|rule| rule.label == Some(label));
+    let of_rules = |rules: Vec<&Held<'_>>| rules.into_iter().map(|rule| rule.evidence.clone()).collect::<Vec<_>>();
     let facts = seen.evidence.iter().map(|(what, place)| Evidence { rule: (*what).to_owned(), place: *place });
-    let all = fitting.into_iter().map(of_rule).chain(facts).chain(others.into_iter().map(of_rule));
-    all.take(EVIDENCE_MAX).collect()
+    of_rules(fitting).into_iter().chain(facts).chain(of_rules(others)).take(EVIDENCE_MAX).collect()
 }

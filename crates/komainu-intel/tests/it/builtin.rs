@@ -238,6 +238,7 @@ const CASES: &[(u32, Said, Said)] = &[
         Stream(4786, b"\0\0\0\x01\0\0\0\x02"),
     ),
     (408, Stream(1883, MQTT_ALL), Stream(1883, MQTT_ONE)),
+    (412, Stream(6379, b"REPLICAOF 192.0.2.1 6379\r\n"), Stream(6379, b"REPLICAOF NO ONE\r\n")),
     (
         409,
         Datagram(5060, b"OPTIONS sip:100@192.0.2.1 SIP/2.0\r\nUser-Agent: friendly-scanner\r\nCall-ID: 1\r\n\r\n"),

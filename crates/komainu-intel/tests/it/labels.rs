@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use komainu_decode::{Command, Fact, Login, Place, Protocol, Secret, Side, Transport};
-use komainu_intel::{Classifier, Label, RuleList, Scanners, Verdict};
+use komainu_intel::{Classifier, Label, PayloadRule, RuleList, Scanners, Verdict};
 
 use crate::scene::{START, Session, built_in, sids};
 
@@ -184,4 +184,29 @@ fn answers_that_are_larger() {
     check(&of(1900, &[(Side::Client, search)]), Label::ReflectionProbe, &["T1498.002"]);
     let search = b"M-SEARCH * HTTP/1.1\r\nST: upnp:rootdevice\r\nMX: 1\r\n\r\n";
     check(&of(1900, &[(Side::Client, search)]), Label::ReflectionProbe, &["T1498.002"]);
+}
+
+#[test]
+fn rules_about_payloads_say_a_label_as_others_do() {
+    let rule = |name: &str, label: &str, technique: &str| {
+        let meta = [("komainu_label", label), ("komainu_confidence", "77"), ("mitre_technique_id", technique)];
+        let meta: Vec<_> = meta.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        PayloadRule::of_yara("ours", name, &meta)
+    };
+    let with = |rules: &[PayloadRule]| {
+        let mut session = Session::new(&built_in(), Transport::Tcp, 9999);
+        session.said(Side::Client, b"\x00\x01\x02\x03");
+        for rule in rules {
+            session.watch.payload_rule(rule.clone());
+        }
+        session.end().1
+    };
+    let verdict = with(&[rule("one", "dropper", "T1105"), rule("other", "scan", "x"), rule("one", "exploit", "x")]);
+    check(&verdict, Label::Dropper, &["T1105"]);
+    assert_eq!(verdict.confidence, 77);
+    let evidence: Vec<_> = verdict.evidence.iter().map(|evidence| (&*evidence.rule, evidence.place)).collect();
+    assert_eq!(evidence, [("yara:ours:one", None), ("yara:ours:other", None)]);
+    check(&with(&[rule("no_label", "", "T1027.002")]), Label::Unknown, &["T1027.002"]);
+    let many: Vec<_> = (0..1000).map(|n| rule(&format!("r{n}"), "exploit", "T1190")).collect();
+    assert_eq!(with(&many).evidence.len(), 16);
 }
