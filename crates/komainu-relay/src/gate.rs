@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use komainu_model::ApplianceIndex;
-use komainu_ports::{BoxFuture, DatagramLegs, DeviceGate, GateError, StrangersDatagram, ToldPacket};
+use komainu_ports::{
+    BoxFuture, DatagramLegs, DeviceGate, GateError, ResetEnd, ResetNews, ResetNewsKind, StrangersDatagram, ToldPacket,
+};
 use nix::errno::Errno;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrIn, recv, recvmsg};
 use parking_lot::Mutex;
@@ -20,12 +22,15 @@ use tracing::warn;
 use crate::channel::{Channel, DESCRIPTORS_MAX, watched};
 use crate::events;
 use crate::inventory::{Inventory, InventoryError};
-use crate::message::{ADDRESSES_MAX, Answer, Greeting, Question, Request, VERSION};
+use crate::message::{ADDRESSES_MAX, Greeting, Question, Request, Said, VERSION};
 use crate::sockets::Shared;
 use crate::told::{self, BATCH_BYTES_MAX};
 
 /// Requests that may wait for their answers: the guard answers thousands in a second. A further one is refused.
 const WAITING_MAX: usize = 1_024;
+
+/// What is told of resets and was not asked for yet. Each device has one that runs; what is over waits for a moment.
+const RESET_NEWS_MAX: usize = 256;
 
 /// The longest datagram.
 const DATAGRAM_BYTES_MAX: usize = 65_535;
@@ -77,6 +82,7 @@ pub struct WorkerGate {
     told: AsyncFd<OwnedFd>,
     /// What came in one batch and was not asked for yet, the next one last.
     told_before: Mutex<Vec<ToldPacket>>,
+    reset_news: tokio::sync::Mutex<mpsc::Receiver<ResetNews>>,
 }
 
 #[derive(Debug)]
@@ -100,7 +106,8 @@ impl Worker {
         let inventory = read_inventory(shared.inventory)?;
         let (questions, asked) = mpsc::channel(WAITING_MAX);
         let (close, closed) = watch::channel(false);
-        drop(tokio::spawn(talk(channel, asked, close)));
+        let (news, reset_news) = mpsc::channel(RESET_NEWS_MAX);
+        drop(tokio::spawn(talk(channel, asked, news, close)));
         let gate = WorkerGate {
             questions,
             closed,
@@ -108,6 +115,7 @@ impl Worker {
             relay_udp: watched(shared.relay_udp, Interest::READABLE)?,
             told: watched(shared.told, Interest::READABLE)?,
             told_before: Mutex::default(),
+            reset_news: tokio::sync::Mutex::new(reset_news),
         };
         Ok(Self {
             gate: Arc::new(gate),
@@ -126,11 +134,16 @@ fn read_inventory(file: OwnedFd) -> Result<Inventory, WorkerError> {
     file.rewind()?;
     let mut text = String::new();
     file.take(INVENTORY_BYTES_MAX).read_to_string(&mut text)?;
-    Ok(Inventory::parse(&text)?)
+    Ok(Inventory::parse_handed_on(&text)?)
 }
 
 /// Carries questions and answers until one side is gone.
-async fn talk(channel: Channel, mut asked: mpsc::Receiver<Waiting>, close: watch::Sender<bool>) {
+async fn talk(
+    channel: Channel,
+    mut asked: mpsc::Receiver<Waiting>,
+    news: mpsc::Sender<ResetNews>,
+    close: watch::Sender<bool>,
+) {
     let mut waiting: HashMap<u64, oneshot::Sender<Result<Vec<OwnedFd>, GateError>>> = HashMap::new();
     loop {
         tokio::select! {
@@ -143,7 +156,19 @@ async fn talk(channel: Channel, mut asked: mpsc::Receiver<Waiting>, close: watch
                         break;
                     }
                 };
-                let Ok(answer) = serde_json::from_slice::<Answer>(&packet.bytes) else { break };
+                let Ok(said) = serde_json::from_slice::<Said>(&packet.bytes) else { break };
+                let answer = match said {
+                    Said::Answer(answer) => answer,
+                    Said::ResetBegun { device } => {
+                        tell(&news, device, begun(packet.descriptors));
+                        continue;
+                    }
+                    Said::ResetOver { device, end } => {
+                        let end = ResetEnd::ALL.into_iter().find(|one| one.as_str() == end);
+                        tell(&news, device, end.map(ResetNewsKind::Over));
+                        continue;
+                    }
+                };
                 if let Some(asker) = waiting.remove(&answer.number) {
                     let outcome = match answer.refused {
                         None => Ok(packet.descriptors),
@@ -164,6 +189,19 @@ async fn talk(channel: Channel, mut asked: mpsc::Receiver<Waiting>, close: watch
         }
     }
     let _ = close.send(true);
+}
+
+fn begun(descriptors: Vec<OwnedFd>) -> Option<ResetNewsKind> {
+    let [pipe] = <[OwnedFd; 1]>::try_from(descriptors).ok()?;
+    Some(ResetNewsKind::Begun(pipe.into()))
+}
+
+/// Tells of a reset, unless nobody has asked for a long time.
+fn tell(news: &mpsc::Sender<ResetNews>, device: u16, what: Option<ResetNewsKind>) {
+    let told = what.is_some_and(|what| news.try_send(ResetNews { device: ApplianceIndex(device), what }).is_ok());
+    if !told {
+        warn!(event = events::RESET_NOT_TOLD, device, "steps of a reset are not written down");
+    }
 }
 
 impl WorkerGate {
@@ -210,6 +248,18 @@ impl DeviceGate for WorkerGate {
         })
     }
 
+    fn datagrams_to_device(
+        &self,
+        device: ApplianceIndex,
+        port: u16,
+        client: SocketAddrV4,
+    ) -> BoxFuture<'_, Result<UdpSocket, GateError>> {
+        Box::pin(async move {
+            let [socket] = self.ask_for(Request::DatagramsToDevice { device: device.0, port, client }).await?;
+            Ok(socket.into())
+        })
+    }
+
     fn allow(&self, device: ApplianceIndex, addresses: Vec<Ipv4Addr>) -> BoxFuture<'_, Result<(), GateError>> {
         Box::pin(async move {
             for addresses in addresses.chunks(ADDRESSES_MAX) {
@@ -221,6 +271,13 @@ impl DeviceGate for WorkerGate {
 
     fn quarantine(&self, device: ApplianceIndex) -> BoxFuture<'_, Result<(), GateError>> {
         Box::pin(async move { self.ask(Request::Quarantine { device: device.0 }).await.map(drop) })
+    }
+
+    fn capture(&self, device: ApplianceIndex) -> BoxFuture<'_, Result<OwnedFd, GateError>> {
+        Box::pin(async move {
+            let [frames] = self.ask_for(Request::Capture { device: device.0 }).await?;
+            Ok(frames)
+        })
     }
 
     fn datagram(&self) -> BoxFuture<'_, io::Result<StrangersDatagram>> {
@@ -246,6 +303,10 @@ impl DeviceGate for WorkerGate {
                 *self.told_before.lock() = told;
             }
         })
+    }
+
+    fn reset_news(&self) -> BoxFuture<'_, io::Result<ResetNews>> {
+        Box::pin(async move { self.reset_news.lock().await.recv().await.ok_or(io::ErrorKind::BrokenPipe.into()) })
     }
 
     fn closed(&self) -> BoxFuture<'_, ()> {

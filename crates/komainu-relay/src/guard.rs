@@ -6,31 +6,38 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::future::Future;
 use std::io::{self, Write};
+use std::mem;
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::process::ExitStatus;
+use std::sync::Arc;
 use std::time::Duration;
 
 use komainu_model::{Appliance, ApplianceIndex, EgressProfile, EgressRules, RelayMode, RelayTransport};
+use komainu_ports::{Clock, ResetEnd};
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use tokio::process::{Child, Command};
-use tokio::time::{Instant, interval_at, sleep, timeout};
+use tokio::time::{Instant, interval_at, sleep, sleep_until, timeout};
 use tracing::{error, info, warn};
 
+use crate::capture;
 use crate::channel::Channel;
+use crate::day::DAY_S;
 use crate::events;
+use crate::examination::{self, Case, ExaminationError, ExaminerConfig};
 use crate::inventory::{Inventory, is_of_one_host};
-use crate::message::{ADDRESSES_MAX, Answer, Greeting, Question, Request, VERSION};
+use crate::message::{ADDRESSES_MAX, Answer, Greeting, Question, Request, Said, VERSION};
 use crate::network::{self, NetworkError};
+use crate::resets::Resets;
 use crate::rights::{RightsError, WorkerUser, need_root};
 use crate::sockets::{self, Shared};
 use crate::told;
 
 /// This program. The process that talks to strangers may have no right to find its file by name.
-const PROGRAM: &str = "/proc/self/exe";
+pub(crate) const PROGRAM: &str = "/proc/self/exe";
 
 /// How long the sockets of a worker that has lost its guard may stay open when the next guard starts.
 const SOCKETS_WAIT: Duration = Duration::from_secs(20);
@@ -53,10 +60,9 @@ const LIVED_LONG: Duration = Duration::from_secs(60);
 const QUARANTINE_LOOK: Duration = Duration::from_secs(5);
 
 /// How often devices' quotas begin anew.
-const DAY: Duration = Duration::from_secs(86_400);
+const DAY: Duration = Duration::from_secs(DAY_S as u64);
 
 /// What a guard is made of.
-#[derive(Debug)]
 pub struct GuardConfig {
     /// The devices.
     pub inventory: Inventory,
@@ -64,6 +70,10 @@ pub struct GuardConfig {
     pub arguments: Vec<OsString>,
     /// As whom it runs.
     pub user: WorkerUser,
+    /// Who examines devices after an incident.
+    pub examiner: ExaminerConfig,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
 }
 
 /// Why a guard cannot hold the devices, or ends.
@@ -78,6 +88,9 @@ pub enum GuardError {
     /// A socket could not be opened.
     #[error("cannot open the sockets of the relay")]
     Sockets(#[source] io::Error),
+    /// A device could not be reset.
+    #[error("cannot reset a device of the inventory")]
+    Reset(#[from] ExaminationError),
     /// The worker could not be started.
     #[error("cannot start the process that talks to strangers")]
     Worker(#[source] io::Error),
@@ -93,11 +106,15 @@ pub enum GuardError {
 pub async fn guard(config: GuardConfig, stop: impl Future<Output = ()>) -> Result<(), GuardError> {
     need_root()?;
     // Before anything else: from here on the devices are held, with or without us.
-    network::load(&config.inventory)?;
+    let day_left = network::load(&config.inventory, config.examiner.uids)?;
+    let day_ends = Instant::now() + Duration::from_secs(day_left.into());
     network::route(&config.inventory)?;
     info!(event = events::HELD, devices = config.inventory.devices().len(), "devices are held by the packet filter");
     let shared = open_sockets(&config.inventory).await?;
-    let mut guard = Guard { quarantined: network::quarantined(&config.inventory), inventory: config.inventory, shared };
+    let resets = Resets::new(config.examiner, config.clock);
+    let quarantined = network::quarantined(&config.inventory);
+    let mut guard = Guard { quarantined, inventory: config.inventory, shared, resets, day_ends };
+    guard.resume_resets()?;
     let mut stop = Box::pin(stop);
     let mut wait = RESTART_MIN;
     let mut is_first = true;
@@ -171,10 +188,22 @@ async fn end_worker(child: &mut Child) {
     }
 }
 
+/// Says something to the worker, which must take it.
+async fn send(channel: &Channel, said: &Said, beside: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let text = serde_json::to_vec(said).expect("it has only texts and numbers");
+    match timeout(ANSWER_TIMEOUT, channel.send(&text, beside)).await {
+        Ok(sent) => sent,
+        Err(_elapsed) => Err(io::ErrorKind::TimedOut.into()),
+    }
+}
+
 struct Guard {
     inventory: Inventory,
     shared: Shared,
     quarantined: BTreeSet<ApplianceIndex>,
+    resets: Resets,
+    /// When quotas begin anew, whatever workers come and go meanwhile.
+    day_ends: Instant,
 }
 
 impl Guard {
@@ -185,22 +214,33 @@ impl Guard {
         channel: Channel,
         mut stop: Pin<&mut impl Future<Output = ()>>,
     ) -> Option<ExitStatus> {
-        let mut day = interval_at(Instant::now() + DAY, DAY);
         let mut look = interval_at(Instant::now() + QUARANTINE_LOOK, QUARANTINE_LOOK);
         let talk = async {
             let greeting = serde_json::to_vec(&Greeting { version: VERSION }).expect("a greeting is JSON");
             channel.send(&greeting, &self.shared.borrow()).await?;
+            self.resets.forget_worker();
             loop {
+                while let Some((said, beside)) = self.resets.untold() {
+                    send(&channel, &said, beside.as_slice()).await?;
+                    self.resets.told();
+                }
                 let packet = tokio::select! {
                     received = channel.receive() => received?,
-                    _ = day.tick() => {
+                    () = sleep_until(self.day_ends) => {
+                        self.day_ends += DAY;
                         if let Err(error) = network::reset_quotas() {
                             error!(event = events::QUOTAS_NOT_RESET, %error, "quotas of devices were not begun anew");
                         }
                         continue;
                     }
                     _ = look.tick() => {
-                        self.quarantined = network::quarantined(&self.inventory);
+                        self.look();
+                        continue;
+                    }
+                    over = self.resets.next() => {
+                        if let Some((device, ResetEnd::Released)) = over {
+                            self.quarantined.remove(&device);
+                        }
                         continue;
                     }
                 };
@@ -214,13 +254,9 @@ impl Guard {
                         (Some(reason), Vec::new())
                     }
                 };
-                let answer =
-                    serde_json::to_vec(&Answer { number: question.number, refused }).expect("an answer is JSON");
+                let answer = Said::Answer(Answer { number: question.number, refused });
                 let beside: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
-                match timeout(ANSWER_TIMEOUT, channel.send(&answer, &beside)).await {
-                    Ok(sent) => sent?,
-                    Err(_elapsed) => return Err(io::ErrorKind::TimedOut.into()),
-                }
+                send(&channel, &answer, &beside).await?;
             }
         };
         let talked: io::Result<()> = tokio::select! {
@@ -246,6 +282,48 @@ impl Guard {
         }
     }
 
+    /// Begins what was due when an earlier guard ended. Each plan must be one that can be carried out.
+    fn resume_resets(&mut self) -> Result<(), ExaminationError> {
+        for index in (0..self.inventory.devices().len() as u16).map(ApplianceIndex) {
+            if let Some(plan) = self.inventory.reset(index) {
+                examination::secrets(plan)?;
+            }
+            if let Some(case) = self.automatic(index).filter(|_| self.quarantined.contains(&index)) {
+                self.resets.resume(index, case);
+            }
+        }
+        Ok(())
+    }
+
+    /// The reset of a device that follows an incident by itself.
+    fn automatic(&self, index: ApplianceIndex) -> Option<Case> {
+        let plan = self.inventory.reset(index).filter(|plan| plan.automatic)?.clone();
+        Some(Case { index, device: self.inventory.device(index)?.clone(), plan })
+    }
+
+    /// Sees what an operator has done.
+    fn look(&mut self) {
+        let before = mem::replace(&mut self.quarantined, network::quarantined(&self.inventory));
+        for device in before.difference(&self.quarantined) {
+            if !self.resets.is_at(*device) {
+                self.resets.over(*device, ResetEnd::Released);
+            }
+        }
+    }
+
+    /// Puts a device into quarantine after an incident.
+    fn quarantine(&mut self, index: ApplianceIndex) -> Result<(), String> {
+        let device = self.inventory.device(index).ok_or("there is no such device")?.clone();
+        // Who put it there before decides what follows; but nobody who is at it now may open it.
+        let is_new = !network::quarantined(&self.inventory).contains(&index);
+        let case = self.automatic(index).filter(|_| is_new);
+        // First the note: whoever ends a quarantine looks at it.
+        self.resets.after_incident(index, &device.name, case);
+        network::quarantine(&device).map_err(|error| error.to_string())?;
+        self.quarantined.insert(index);
+        Ok(())
+    }
+
     /// Does what is asked, if it may be done.
     fn answer(&mut self, request: &Request) -> Result<Vec<OwnedFd>, String> {
         let index = request.device();
@@ -266,15 +344,23 @@ impl Guard {
                 let to_client = sockets::datagrams_between(*original, *client).map_err(|error| error.to_string())?;
                 Ok(vec![to_device, to_client])
             }
+            Request::DatagramsToDevice { port, client, .. } => {
+                self.check_way(index, device, RelayTransport::Udp, *port, *client)?;
+                let to = SocketAddrV4::new(device.address, *port);
+                sockets::datagrams_between(*client, to).map(|socket| vec![socket]).map_err(|error| error.to_string())
+            }
             Request::Allow { addresses, .. } => {
                 self.check_cloud(device, addresses)?;
                 network::allow(index, addresses).map_err(|error| error.to_string())?;
                 Ok(Vec::new())
             }
             Request::Quarantine { .. } => {
-                network::quarantine(device).map_err(|error| error.to_string())?;
-                self.quarantined.insert(index);
+                self.quarantine(index)?;
                 Ok(Vec::new())
+            }
+            // Also in quarantine: what the device tries then is what one wants to see.
+            Request::Capture { .. } => {
+                capture::open(&device.interface).map(|frames| vec![frames]).map_err(|error| error.to_string())
             }
         }
     }
@@ -293,7 +379,7 @@ impl Guard {
         }
         let is_exposed =
             device.ports.iter().any(|one| (one.port, one.transport, one.relay) == (port, transport, RelayMode::User));
-        if !is_exposed {
+        if !is_exposed && !is_way_to_share(device, transport, port, *client.ip()) {
             return Err(format!("{} port {port} is not exposed", transport.as_str()));
         }
         if client.port() == 0 || !is_of_one_host(*client.ip()) || self.is_of_device(*client.ip()) {
@@ -322,5 +408,35 @@ impl Guard {
 
     fn is_of_device(&self, address: Ipv4Addr) -> bool {
         self.inventory.devices().iter().any(|device| device.address == address)
+    }
+}
+
+/// Whether it is this machine itself that wants to look at a device's shared folders. Nobody else's address is used for it.
+fn is_way_to_share(device: &Appliance, transport: RelayTransport, port: u16, client: Ipv4Addr) -> bool {
+    let is_its_port = device.share.as_ref().is_some_and(|share| share.port == port);
+    transport == RelayTransport::Tcp
+        && is_its_port
+        && sockets::own_address_towards(device.address).is_ok_and(|own| own == client)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_comes_to_the_port_of_shares() {
+        let inventory = Inventory::parse(crate::inventory::tests::EXAMPLE).unwrap();
+        let [other, device] = inventory.devices() else { panic!("the example has two devices") };
+        // Whatever is on this machine is reached from there.
+        let device = Appliance { address: Ipv4Addr::LOCALHOST, ..device.clone() };
+        let check = |device: &Appliance, transport, port, client: [u8; 4], expected| {
+            let is_way = is_way_to_share(device, transport, port, client.into());
+            assert_eq!(is_way, expected, "{transport:?} {port} {client:?}");
+        };
+        check(&device, RelayTransport::Tcp, 445, [127, 0, 0, 1], true);
+        check(&device, RelayTransport::Tcp, 445, [198, 51, 100, 7], false);
+        check(&device, RelayTransport::Tcp, 22, [127, 0, 0, 1], false);
+        check(&device, RelayTransport::Udp, 445, [127, 0, 0, 1], false);
+        check(other, RelayTransport::Tcp, 445, [127, 0, 0, 1], false);
     }
 }

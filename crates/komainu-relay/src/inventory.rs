@@ -1,5 +1,7 @@
 //! The inventory: which devices stand behind the sensor. A TOML file, checked whole before anything is opened.
 
+mod share;
+
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
@@ -8,12 +10,17 @@ use std::path::{Path, PathBuf};
 
 use komainu_model::{
     Appliance, ApplianceIndex, ApplianceName, EgressLimits, EgressProfile, ExposedPort, HostName, InterfaceName,
-    RelayMode, RelayTransport, ReleaseState,
+    RelayMode, RelayTransport, ReleaseState, ResetPlan,
 };
 use serde::{Deserialize, Serialize};
 
+use self::reset::ResetText;
+use self::share::{PasswordFile, ShareText};
+
+pub(crate) mod reset;
+
 /// Devices of an inventory. Each has an interface of its own on this machine, and packet filter rules of its own.
-const DEVICES_MAX: usize = 64;
+pub(crate) const DEVICES_MAX: usize = 64;
 
 /// Exposed ports of a device, names and ports of a maker's cloud.
 const ENTRIES_MAX: usize = 64;
@@ -34,6 +41,10 @@ const CONNECTIONS_PER_S_MAX: u32 = 10_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inventory {
     devices: Vec<Appliance>,
+    /// What is done with each after an incident, at the same places.
+    resets: Vec<Option<ResetPlan>>,
+    /// Where passwords are that are not read yet.
+    password_files: Vec<PasswordFile>,
 }
 
 /// Why an inventory cannot be used.
@@ -62,7 +73,7 @@ pub enum InventoryError {
 }
 
 impl Inventory {
-    /// Reads and checks an inventory.
+    /// Reads and checks an inventory, and reads the passwords that it names.
     pub fn read(path: &Path) -> Result<Self, InventoryError> {
         let failed = |source| InventoryError::Io { path: path.to_owned(), source };
         let mut text = String::new();
@@ -71,11 +82,20 @@ impl Inventory {
         if text.len() as u64 > FILE_BYTES_MAX {
             return Err(failed(io::ErrorKind::FileTooLarge.into()));
         }
-        Self::parse(&text)
+        let mut inventory = Self::parse(&text)?;
+        inventory.read_passwords(path)?;
+        Ok(inventory)
     }
 
-    /// Checks the text of an inventory.
+    /// Checks the text of an inventory. Passwords that it names are not read.
     pub fn parse(text: &str) -> Result<Self, InventoryError> {
+        let text: InventoryText = toml::from_str(text).map_err(InventoryError::Form)?;
+        share::refuse_passwords(&text.device)?;
+        check(text)
+    }
+
+    /// Checks what [`Self::to_text`] made, which has passwords in it.
+    pub(crate) fn parse_handed_on(text: &str) -> Result<Self, InventoryError> {
         check(toml::from_str(text).map_err(InventoryError::Form)?)
     }
 
@@ -93,7 +113,18 @@ impl Inventory {
         (0..).map(ApplianceIndex).zip(&self.devices)
     }
 
-    /// The text of an inventory that says the same, without what only its owner needs to know.
+    /// What is done with a device after an incident.
+    pub(crate) fn reset(&self, index: ApplianceIndex) -> Option<&ResetPlan> {
+        self.resets.get(usize::from(index.0))?.as_ref()
+    }
+
+    /// The place of the device with this name.
+    pub fn find(&self, name: &str) -> Option<ApplianceIndex> {
+        self.indexed().find(|(_, device)| device.name.as_str() == name).map(|(index, _)| index)
+    }
+
+    /// The text of an inventory that says the same, without what only its owner needs to know, and with the passwords that
+    /// whoever gets it needs.
     pub(crate) fn to_text(&self) -> String {
         let text = InventoryText { device: self.devices.iter().map(DeviceText::of).collect() };
         toml::to_string(&text).expect("an inventory has only tables, lists, words and numbers")
@@ -134,6 +165,10 @@ struct DeviceText {
     ports: Vec<PortText>,
     #[serde(default)]
     limits: LimitsText,
+    /// For the process with the rights. It is not handed on.
+    #[serde(skip_serializing)]
+    reset: Option<ResetText>,
+    share: Option<ShareText>,
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -198,12 +233,15 @@ fn check(text: InventoryText) -> Result<Inventory, InventoryError> {
     if text.device.len() > DEVICES_MAX {
         return Err(wrong("device", format!("stands there more than {DEVICES_MAX} times")));
     }
-    let mut devices = Vec::new();
-    for (index, text) in text.device.into_iter().enumerate() {
-        devices.push(device(&format!("device[{index}]"), text)?);
+    let password_files = share::password_files(&text.device);
+    let (mut devices, mut resets) = (Vec::new(), Vec::new());
+    for (index, mut text) in text.device.into_iter().enumerate() {
+        let at = format!("device[{index}]");
+        resets.push(text.reset.take().map(|reset| reset.plan(&format!("{at}.reset"))).transpose()?);
+        devices.push(device(&at, text)?);
     }
     together(&devices)?;
-    Ok(Inventory { devices })
+    Ok(Inventory { devices, resets, password_files })
 }
 
 fn wrong(field: impl Into<String>, problem: impl Into<String>) -> InventoryError {
@@ -262,6 +300,7 @@ fn device(at: &str, text: DeviceText) -> Result<Appliance, InventoryError> {
         vendor_names,
         vendor_ports,
         limits: text.limits.limits(&field("limits"))?,
+        share: text.share.map(|share| share.watched(&field("share"))).transpose()?,
     })
 }
 
@@ -384,6 +423,8 @@ impl DeviceText {
             vendor_ports: device.vendor_ports.clone(),
             ports: device.ports.iter().map(PortText::of).collect(),
             limits: LimitsText::of(device.limits),
+            reset: None,
+            share: device.share.as_ref().map(ShareText::of),
         }
     }
 }
@@ -514,6 +555,12 @@ outer_interface = "eth0"
 public_address = "198.51.100.2"
 egress = "sinkhole_all"
 ports = [{ port = 80, transport = "tcp" }]
+
+[device.share]
+name = ["public", "media"]
+user = "looker"
+password_file = "fridge.password"
+interval_s = 10
 "#;
 
     #[test]
@@ -525,10 +572,23 @@ ports = [{ port = 80, transport = "tcp" }]
     }
 
     #[test]
-    fn what_is_handed_on_says_the_same_without_the_serial() {
-        let inventory = Inventory::parse(EXAMPLE).unwrap();
-        assert_eq!(Inventory::parse(&inventory.to_text()).unwrap(), inventory);
-        assert!(!inventory.to_text().contains("SN-SECRET"));
+    fn what_is_handed_on_says_the_same_without_the_serial_and_the_reset() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("devices.toml");
+        std::fs::write(&path, format!("{EXAMPLE}[device.reset]\n{}", reset::tests::EXAMPLE)).unwrap();
+        std::fs::write(folder.path().join("fridge.password"), "to look only\n").unwrap();
+        let inventory = Inventory::read(&path).unwrap();
+        assert!(inventory.reset(ApplianceIndex(0)).is_none());
+        assert!(inventory.reset(ApplianceIndex(1)).is_some());
+        assert!(!format!("{inventory:?}").contains("to look only"));
+        let text = inventory.to_text();
+        let handed_on = Inventory::parse_handed_on(&text).unwrap();
+        assert_eq!(handed_on.devices, inventory.devices);
+        assert_eq!(handed_on.resets, [None, None]);
+        assert!(text.contains("to look only"), "whoever watches the share needs it");
+        for secret in ["SN-SECRET", "reset", "community", "token"] {
+            assert!(!text.contains(secret), "{secret}");
+        }
     }
 
     #[test]
@@ -560,6 +620,14 @@ ports = [{ port = 80, transport = "tcp" }]
         check("port = 554", "port = 80", "device[0].ports[3].port is there a second time");
         check("connections_per_s = 3", "connections_per_s = 0", "device[0].limits.connections_per_s must be");
         check("maker = \"Example\"\nmodel = \"Cold 9\"", "maker = \"\"\nmodel = \"x\"", "device[1].maker must be");
+        check("[\"public\", \"media\"]", "[]", "device[1].share.name must be 1 to 8");
+        check("\"media\"", "\"a/b\"", "device[1].share.name[1] is not right");
+        check("\"media\"", "\"PUBLIC\"", "device[1].share.name[1] is there a second time");
+        check("interval_s = 10", "interval_s = 4", "device[1].share.interval_s must be");
+        check("interval_s = 10", "port = 0", "device[1].share.port must be");
+        check("user = \"looker\"", "", "device[1].share.password_file must be there with user, and only then");
+        check("user = \"looker\"", "user = \"Guest\"", "device[1].share.user is left out for a guest");
+        check("interval_s = 10", "password = \"x\"", "device[1].share.password must stand in a file");
         check(EXAMPLE, "", "device is missing");
         check("[[device]]\nname = \"fridge\"", "[[device]]\nnome = \"fridge\"", "not valid");
     }

@@ -35,11 +35,21 @@ pub(crate) enum Request {
         original: SocketAddrV4,
         client: SocketAddrV4,
     },
+    /// One descriptor comes back: towards the device.
+    DatagramsToDevice {
+        device: u16,
+        port: u16,
+        client: SocketAddrV4,
+    },
     Allow {
         device: u16,
         addresses: Vec<Ipv4Addr>,
     },
     Quarantine {
+        device: u16,
+    },
+    /// One descriptor comes back: every frame of the device.
+    Capture {
         device: u16,
     },
 }
@@ -49,8 +59,10 @@ impl Request {
         match self {
             Self::Connect { device, .. }
             | Self::Datagrams { device, .. }
+            | Self::DatagramsToDevice { device, .. }
             | Self::Allow { device, .. }
-            | Self::Quarantine { device } => ApplianceIndex(*device),
+            | Self::Quarantine { device }
+            | Self::Capture { device } => ApplianceIndex(*device),
         }
     }
 }
@@ -64,6 +76,18 @@ pub(crate) struct Answer {
     pub(crate) refused: Option<String>,
 }
 
+/// What the process with the rights says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum Said {
+    /// The answer to a question.
+    Answer(Answer),
+    /// A device is reset; one descriptor beside it, a pipe, tells of the steps.
+    ResetBegun { device: u16 },
+    /// That is over, with a word of [`komainu_ports::ResetEnd`].
+    ResetOver { device: u16, end: String },
+}
+
 /// The first packet, with the descriptors of [`crate::sockets::Shared`] beside it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -74,7 +98,7 @@ pub(crate) struct Greeting {
 }
 
 /// The version that is spoken.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 #[cfg(test)]
 mod tests {

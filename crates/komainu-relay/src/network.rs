@@ -6,8 +6,12 @@ use std::io::{self, Write};
 use std::process::{Command, Stdio};
 
 use komainu_model::{Appliance, ApplianceIndex};
+use tracing::error;
 
+use crate::day::Day;
+use crate::events;
 use crate::inventory::Inventory;
+use crate::rights::ExaminerUids;
 use crate::ruleset::{self, MARK, ROUTING_TABLE, TABLE};
 
 /// Bytes of what a program says when it fails that are told on.
@@ -46,9 +50,19 @@ pub enum NetworkError {
     },
 }
 
-/// Replaces our table by the rules for an inventory, at once. A quarantine outlasts it.
-pub(crate) fn load(inventory: &Inventory) -> Result<(), NetworkError> {
-    nft("the rules", &ruleset::ruleset(inventory, &quarantined(inventory)))
+/// Replaces our table by the rules for an inventory, at once. A quarantine outlasts it, and what devices have used of
+/// their day; what they send while it is read and written anew is not counted. Gives back the seconds until the day is
+/// over.
+pub(crate) fn load(inventory: &Inventory, examiner: ExaminerUids) -> Result<u32, NetworkError> {
+    // Without our table, no day has begun.
+    let listed = run("nft", "a question", &["-j", "list", "table", "inet", "komainu_relay"], "").ok();
+    let day = listed.map(|listed| Day::parse(&listed, inventory)).transpose().unwrap_or_else(|error| {
+        error!(event = events::DAY_UNKNOWN, %error, "what devices have used of their day is not known");
+        None
+    });
+    let day = day.unwrap_or_default();
+    nft("the rules", &ruleset::next_ruleset(inventory, &quarantined(inventory), examiner, &day))?;
+    Ok(day.left_s)
 }
 
 /// The devices that are in quarantine.
@@ -101,12 +115,24 @@ pub(crate) fn allow(index: ApplianceIndex, addresses: &[std::net::Ipv4Addr]) -> 
 }
 
 /// Closes every way to and from a device of the inventory that is loaded.
-pub fn quarantine(device: &Appliance) -> Result<(), NetworkError> {
+pub(crate) fn quarantine(device: &Appliance) -> Result<(), NetworkError> {
     nft("a quarantine", &ruleset::quarantine("add", device))
 }
 
+/// Closes every way to and from a device but that of its examiner.
+pub(crate) fn begin_examination(device: &Appliance) -> Result<(), NetworkError> {
+    // At once: there is no moment in which it is examined and not in quarantine.
+    nft("an examination", &format!("{}{}", ruleset::quarantine("add", device), ruleset::examination("add", device)))
+}
+
+/// Closes the way of the examiner, if it is open.
+pub(crate) fn end_examination(device: &Appliance) -> Result<(), NetworkError> {
+    let text = format!("{}{}", ruleset::examination("add", device), ruleset::examination("delete", device));
+    nft("the end of an examination", &text)
+}
+
 /// Ends a quarantine, if there is one.
-pub fn release(device: &Appliance) -> Result<(), NetworkError> {
+pub(crate) fn release(device: &Appliance) -> Result<(), NetworkError> {
     // Deleting what is not there is an error, adding what is there is none.
     let text = format!("{}{}", ruleset::quarantine("add", device), ruleset::quarantine("delete", device));
     nft("the end of a quarantine", &text)
@@ -114,7 +140,7 @@ pub fn release(device: &Appliance) -> Result<(), NetworkError> {
 
 /// Begins a new day for what devices may send.
 pub(crate) fn reset_quotas() -> Result<(), NetworkError> {
-    nft("to reset quotas", &format!("reset quotas table {TABLE}\n"))
+    nft("to reset quotas", &ruleset::begin_day())
 }
 
 fn mark() -> String {

@@ -1,9 +1,13 @@
 //! Who runs with which rights.
 
+use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 
+use komainu_model::ApplianceIndex;
 use nix::errno::Errno;
-use nix::unistd::{Gid, Uid, User};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Gid, Pid, Uid, User};
 
 /// A user without rights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +16,13 @@ pub struct WorkerUser {
     pub uid: u32,
     /// The number of its group.
     pub gid: u32,
+}
+
+/// As whom devices are examined: each as a user of its own, so that whoever was taken over by one device has no hold on
+/// what examines another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExaminerUids {
+    first: u32,
 }
 
 /// Why a process has the wrong rights.
@@ -28,6 +39,15 @@ pub enum RightsError {
     Root {
         /// What was asked for.
         name: String,
+    },
+    /// A number is that of a user, or none that a user may have.
+    #[error(
+        "sensor.reset_uid is {first}: it must be the first of {} numbers that no user of this machine has",
+        ExaminerUids::COUNT
+    )]
+    ExaminerUids {
+        /// What was asked for.
+        first: u32,
     },
     /// The guard does not run as root.
     #[error("a sensor with devices must be started as root: it gives up its rights where it talks to strangers")]
@@ -60,6 +80,52 @@ impl WorkerUser {
         }
         Ok(user)
     }
+}
+
+impl ExaminerUids {
+    /// How many numbers there are: as many as an inventory may have devices.
+    const COUNT: u32 = crate::inventory::DEVICES_MAX as u32;
+
+    /// From `first` on. No user may have one of the numbers: neither one that is listed, nor `worker`.
+    pub fn new(first: u32, worker: u32) -> Result<Self, RightsError> {
+        let refused = RightsError::ExaminerUids { first };
+        // The highest number means nobody at all (setresuid(2)).
+        let Some(end) = first.checked_add(Self::COUNT).filter(|_| first > 0) else { return Err(refused) };
+        for number in first..end {
+            if number == worker || User::from_uid(Uid::from_raw(number)).map_err(system)?.is_some() {
+                return Err(refused);
+            }
+        }
+        Ok(Self { first })
+    }
+
+    /// As whom a device is examined.
+    pub(crate) fn of(self, device: ApplianceIndex) -> WorkerUser {
+        let number = self.first + u32::from(device.0) % Self::COUNT;
+        WorkerUser { uid: number, gid: number }
+    }
+}
+
+/// Ends every process of a user: of nobody else than whoever examined a device, and may have left something behind.
+pub(crate) fn end_processes(user: WorkerUser) -> io::Result<()> {
+    /// A process that starts another one while it is looked for is found the next time.
+    const PASSES_MAX: usize = 16;
+    for _ in 0..PASSES_MAX {
+        let mut has_found = false;
+        for entry in fs::read_dir("/proc")? {
+            let entry = entry?;
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+            // One that is gone meanwhile needs not be ended.
+            if entry.metadata().is_ok_and(|metadata| metadata.uid() == user.uid) {
+                has_found = true;
+                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+            }
+        }
+        if !has_found {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Fails unless this process is root.
@@ -110,5 +176,17 @@ mod tests {
         check("0", Err("which is root"));
         check("root", Err("which is root"));
         check("no such user", Err("there is no user"));
+    }
+
+    #[test]
+    fn nobody_has_the_number_of_an_examiner() {
+        let check = |first, is_ok| assert_eq!(ExaminerUids::new(first, 65_534).is_ok(), is_ok, "{first}");
+        check(61_044, true);
+        check(0, false);
+        // One of them is root's, the worker's, none.
+        check(u32::MAX, false);
+        check(65_500, false);
+        let uids = ExaminerUids::new(61_044, 65_534).unwrap();
+        assert_eq!((uids.of(ApplianceIndex(0)).uid, uids.of(ApplianceIndex(63)).uid), (61_044, 61_107));
     }
 }

@@ -7,6 +7,9 @@
 //! connection (`raw`); answers to strangers and connections for the sinkhole go to the sockets of the sensor
 //! (`divert`); what is for this machine is dropped but for those (`input`); what is for others is dropped but for
 //! answers to strangers and connections to the maker's cloud (`forward`). Everything is dropped that no rule lets pass.
+//!
+//! While a device is examined (`examined`), all of this is closed as in quarantine, and only one user of this machine
+//! reaches it: what that user begins gets a mark on its connection, and answers are let in by that mark.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -14,7 +17,9 @@ use std::fmt::Write;
 use komainu_model::{Appliance, ApplianceIndex, EgressProfile, RelayMode, RelayTransport};
 use komainu_ports::PacketFate;
 
+use crate::day::{BEGUN, BEGUN_ELEMENT, DAY_S, Day, NUMBERS};
 use crate::inventory::Inventory;
+use crate::rights::ExaminerUids;
 
 /// The table. It is ours alone.
 pub(crate) const TABLE: &str = "inet komainu_relay";
@@ -22,6 +27,9 @@ pub(crate) const TABLE: &str = "inet komainu_relay";
 /// The mark of packets that go to the sensor's own sockets, and the routing table that takes them there.
 pub(crate) const MARK: u32 = 0x6b6f;
 pub(crate) const ROUTING_TABLE: u32 = 27_503;
+
+/// The mark of connections between whoever examines a device and the device.
+const EXAMINER_MARK: u32 = 0x6b65;
 
 /// Where the sensor listens, on the loopback interface or for devices only. Above the ports that Linux hands out by
 /// itself (`net.ipv4.ip_local_port_range`), so that they are free.
@@ -47,20 +55,32 @@ const VENDOR_ADDRESSES_MAX: u16 = 1_024;
 /// Questions for names or the time that a device may ask in a second.
 const QUESTIONS_PER_S_MAX: u16 = 50;
 
-/// The rules for an inventory. Devices in `quarantined` are so from the first moment.
-pub fn ruleset(inventory: &Inventory, quarantined: &BTreeSet<ApplianceIndex>) -> String {
-    let mut rules = Rules { text: String::new() };
+/// The rules for an inventory where there were none before. `examiner` is the number of the user as whom the first device
+/// is examined; each has its own.
+pub fn ruleset(inventory: &Inventory, examiner: ExaminerUids) -> String {
+    next_ruleset(inventory, &BTreeSet::new(), examiner, &Day::default())
+}
+
+/// The rules for an inventory. Devices in `quarantined` are so from the first moment, none is examined, and `day` goes on.
+pub(crate) fn next_ruleset(
+    inventory: &Inventory,
+    quarantined: &BTreeSet<ApplianceIndex>,
+    examiner: ExaminerUids,
+    day: &Day,
+) -> String {
+    let mut rules = Rules { text: String::new(), examiner };
     rules.line(0, "# Made by `komainu sensor relay rules` from the inventory; changes are lost.");
     // Deleting what is not there is an error, adding what is there is none.
     rules.line(0, format!("add table {TABLE}"));
     rules.line(0, format!("delete table {TABLE}"));
     rules.line(0, format!("table {TABLE} {{"));
     rules.quarantine_set(inventory, quarantined);
+    rules.day(inventory, day);
     for (index, device) in inventory.indexed() {
-        rules.objects(number(index), device);
+        rules.objects(index, device, day);
     }
     for (index, device) in inventory.indexed() {
-        rules.device_chains(number(index), device);
+        rules.device_chains(index, device);
     }
     rules.base_chains(inventory);
     rules.line(0, "}");
@@ -80,9 +100,21 @@ pub(crate) fn allow(index: ApplianceIndex, addresses: &[std::net::Ipv4Addr]) -> 
     text
 }
 
+/// The text that begins a new day: all bytes may be sent again. Destinations have a day of their own each.
+pub(crate) fn begin_day() -> String {
+    format!(
+        "reset quotas table {TABLE}\nflush set {TABLE} {BEGUN}\nadd element {TABLE} {BEGUN} {{ {BEGUN_ELEMENT} }}\n"
+    )
+}
+
 /// The text that puts a device into quarantine (`add`) or ends it (`delete`).
 pub(crate) fn quarantine(verb: &str, device: &Appliance) -> String {
     format!("{verb} element {TABLE} quarantined {{ \"{}\" }}\n", device.interface)
+}
+
+/// The text that begins (`add`) or ends (`delete`) that a device is examined.
+pub(crate) fn examination(verb: &str, device: &Appliance) -> String {
+    format!("{verb} element {TABLE} examined {{ \"{}\" }}\n", device.interface)
 }
 
 /// Devices are counted from 1 in names of chains: that is what people do who read them.
@@ -105,6 +137,7 @@ pub(crate) fn parse_log_prefix(prefix: &str) -> Option<(ApplianceIndex, PacketFa
 
 struct Rules {
     text: String,
+    examiner: ExaminerUids,
 }
 
 impl Rules {
@@ -142,10 +175,34 @@ impl Rules {
             self.line(2, format!("elements = {{ {} }}", names.join(", ")));
         }
         self.line(1, "}");
+        // Nobody examines when the rules are loaded.
+        self.line(1, "set examined {");
+        self.line(2, "type ifname");
+        self.line(1, "}");
+    }
+
+    /// How long the day lasts, and whose numbers are whose. No packet meets them: they are for those who replace the rules.
+    fn day(&mut self, inventory: &Inventory, day: &Day) {
+        self.line(1, format!("set {BEGUN} {{"));
+        self.line(2, "type mark");
+        self.line(2, "flags timeout");
+        self.line(2, format!("timeout {DAY_S}s"));
+        self.line(2, format!("elements = {{ {BEGUN_ELEMENT} expires {}s }}", day.left_s));
+        self.line(1, "}");
+        let numbers =
+            inventory.indexed().map(|(index, device)| format!("\"{}\" : {}", device.interface, number(index)));
+        let numbers: Vec<String> = numbers.collect();
+        self.line(1, format!("map {NUMBERS} {{"));
+        self.line(2, "type ifname : mark");
+        if !numbers.is_empty() {
+            self.line(2, format!("elements = {{ {} }}", numbers.join(", ")));
+        }
+        self.line(1, "}");
     }
 
     /// Counters, quotas and sets of a device.
-    fn objects(&mut self, n: u32, device: &Appliance) {
+    fn objects(&mut self, index: ApplianceIndex, device: &Appliance, day: &Day) {
+        let n = number(index);
         self.line(1, format!("# {n}: {}", device.name));
         for fate in PacketFate::ALL {
             self.line(1, format!("counter d{n}_{} {{ }}", fate.as_str()));
@@ -153,12 +210,18 @@ impl Rules {
         for name in ["stray", "kernel_in", "kernel_out"] {
             self.line(1, format!("counter d{n}_{name} {{ }}"));
         }
-        self.line(1, format!("quota d{n}_day {{ over {} bytes }}", device.limits.bytes_per_day));
+        let used = day.bytes(index);
+        self.line(1, format!("quota d{n}_day {{ over {} bytes used {used} bytes }}", device.limits.bytes_per_day));
         self.line(1, format!("set d{n}_destinations {{"));
         self.line(2, "type ipv4_addr");
         self.line(2, "flags dynamic,timeout");
         self.line(2, "timeout 1d");
         self.line(2, format!("size {}", device.limits.destinations_per_day));
+        let known = day.destinations(index, device.limits.destinations_per_day);
+        let known: Vec<String> = known.iter().map(|(address, left_s)| format!("{address} expires {left_s}s")).collect();
+        if !known.is_empty() {
+            self.line(2, format!("elements = {{ {} }}", known.join(", ")));
+        }
         self.line(1, "}");
         self.line(1, format!("set d{n}_vendor {{"));
         self.line(2, "type ipv4_addr");
@@ -168,7 +231,8 @@ impl Rules {
         self.line(1, "}");
     }
 
-    fn device_chains(&mut self, n: u32, device: &Appliance) {
+    fn device_chains(&mut self, index: ApplianceIndex, device: &Appliance) {
+        let n = number(index);
         for fate in PacketFate::ALL {
             self.fate_chain(n, fate);
         }
@@ -187,7 +251,7 @@ impl Rules {
         self.divert_chain(n, device);
         self.input_chain(n, device);
         self.forward_chain(n, device);
-        self.output_chain(n, device);
+        self.output_chain(index, device);
     }
 
     /// Counts a packet, tells of it, and drops it unless it is let out. Not every packet of a flood is told.
@@ -213,6 +277,8 @@ impl Rules {
         self.chain(
             &format!("d{n}_raw"),
             &[
+                // Whether it answers the examiner is known when the kernel has looked for the connection.
+                format!("iifname @examined ip saddr {} accept", device.address),
                 format!("iifname @quarantined goto d{n}_quarantined"),
                 format!("ip6 daddr ff00::/8 goto d{n}_stray"),
                 format!("meta nfproto != ipv4 goto d{n}_foreign"),
@@ -227,10 +293,14 @@ impl Rules {
     /// Answers to strangers go to the socket that speaks with the stranger's address. Only to that one: a listening
     /// socket would take whatever the device begins.
     fn divert_chain(&mut self, n: u32, device: &Appliance) {
-        let mut rules = vec![format!(
-            "ct direction reply ct state established meta l4proto {{ tcp, udp }} socket transparent 1 socket wildcard 0 \
-             meta mark set {MARK:#x} accept"
-        )];
+        let mut rules = vec![
+            format!("iifname @examined ct direction reply ct state established ct mark {EXAMINER_MARK:#x} accept"),
+            format!("iifname @examined goto d{n}_quarantined"),
+            format!(
+                "ct direction reply ct state established meta l4proto {{ tcp, udp }} socket transparent 1 socket \
+                 wildcard 0 meta mark set {MARK:#x} accept"
+            ),
+        ];
         if device.egress == EgressProfile::SinkholeAll {
             rules.extend([
                 "meta l4proto != tcp return".into(),
@@ -246,7 +316,11 @@ impl Rules {
 
     /// What is for this machine. Only the rules of `divert` set the mark.
     fn input_chain(&mut self, n: u32, device: &Appliance) {
-        let mut rules = vec![format!("meta mark {MARK:#x} accept")];
+        let mut rules = vec![
+            format!("iifname @examined ct direction reply ct state established ct mark {EXAMINER_MARK:#x} accept"),
+            format!("iifname @examined goto d{n}_quarantined"),
+            format!("meta mark {MARK:#x} accept"),
+        ];
         if answers_names(device.egress) {
             let questions = format!("ct status dnat udp dport {{ {DNS_PORT}, {NTP_PORT} }}");
             let rate = format!("limit rate over {QUESTIONS_PER_S_MAX}/second burst {QUESTIONS_PER_S_MAX} packets");
@@ -286,15 +360,33 @@ impl Rules {
         self.chain(&format!("d{n}_forward"), &rules);
     }
 
-    /// What this machine says to a device: answers, and connections of strangers to what is exposed. Whoever else is on
-    /// this machine reaches it as little as a stranger does.
-    fn output_chain(&mut self, n: u32, device: &Appliance) {
-        let mut rules = vec!["oifname @quarantined drop".into(), "ct direction reply accept".into()];
+    /// What this machine says to a device: answers, connections of strangers to what is exposed, and its own look at
+    /// shared folders, whose answers come to the guard's sockets only. Whoever else is on this machine reaches it as
+    /// little as a stranger does.
+    fn output_chain(&mut self, index: ApplianceIndex, device: &Appliance) {
+        let n = number(index);
+        let mut rules = vec![
+            format!(
+                "oifname @examined meta skuid {} ip daddr {} ct direction original ct mark set {EXAMINER_MARK:#x} accept",
+                self.examiner.of(index).uid,
+                device.address
+            ),
+            // Packets of a connection that is being closed belong to no user any more.
+            format!("oifname @examined ct direction original ct state established ct mark {EXAMINER_MARK:#x} accept"),
+            "oifname @examined drop".into(),
+            "oifname @quarantined drop".into(),
+            "ct direction reply accept".into(),
+        ];
         for transport in [RelayTransport::Tcp, RelayTransport::Udp] {
             if let Some(ports) = exposed(device, transport, RelayMode::User) {
                 let transport = transport.as_str();
                 rules.push(format!("ip daddr {} {transport} dport {{ {ports} }} accept", device.address));
             }
+        }
+        if let Some(share) = &device.share {
+            // Only with an address of this machine: nothing here widens what strangers reach.
+            let (address, port) = (device.address, share.port);
+            rules.push(format!("fib saddr type local ip daddr {address} tcp dport {port} accept"));
         }
         rules.push("drop".into());
         self.chain(&format!("d{n}_output"), &rules);
@@ -345,7 +437,9 @@ impl Rules {
         input.push(format!("udp dport {{ {DNS_PORT}, {NTP_PORT} }} drop"));
         self.base_chain("input", "filter hook input priority filter", "accept", &input);
 
-        let mut forward = vec!["oifname @quarantined drop".to_owned()];
+        let mut forward: Vec<String> = ["iifname @examined", "oifname @examined", "oifname @quarantined"]
+            .map(|which| format!("{which} drop"))
+            .into();
         forward.extend(from_devices("forward"));
         for (index, device) in inventory.indexed() {
             let n = number(index);
@@ -430,7 +524,8 @@ mod tests {
     #[test]
     fn the_rules_of_the_example_are_those_of_the_file() {
         let inventory = Inventory::parse(crate::inventory::tests::EXAMPLE).unwrap();
-        let rules = ruleset(&inventory, &[ApplianceIndex(1)].into());
+        let examiner = ExaminerUids::new(61_044, 65_534).unwrap();
+        let rules = next_ruleset(&inventory, &[ApplianceIndex(1)].into(), examiner, &Day::default());
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/ruleset.nft");
         if std::env::var_os("KOMAINU_UPDATE_GOLDEN").is_some() {
             std::fs::write(&path, &rules).unwrap();

@@ -2,7 +2,7 @@
 //! stranger's address.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
@@ -125,6 +125,18 @@ pub(crate) fn datagrams_between(from: SocketAddrV4, to: SocketAddrV4) -> io::Res
     bind_to(&socket, from)?;
     connect_to(&socket, to)?;
     Ok(socket)
+}
+
+/// This machine's own address from which it reaches a device. No packet is sent.
+pub(crate) fn own_address_towards(device: Ipv4Addr) -> io::Result<Ipv4Addr> {
+    /// Which port does not matter; this one is for what is thrown away (RFC 863).
+    const DISCARD: u16 = 9;
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    socket.connect((device, DISCARD))?;
+    match socket.local_addr()?.ip() {
+        IpAddr::V4(own) => Ok(own),
+        IpAddr::V6(_) => Err(io::ErrorKind::AddrNotAvailable.into()),
+    }
 }
 
 fn transparent(kind: SockType) -> io::Result<OwnedFd> {
