@@ -8,24 +8,29 @@
 //! chunks of 64 KiB, each sealed with AES-256-GCM. The key of an object is HMAC-SHA256 of its digest under the store's
 //! key: equal contents make equal objects, so that a nonce can be the chunk's number and is never used for two texts.
 
+mod at_hub;
+mod contents;
 mod kind;
 
 use std::fs::{self, DirEntry, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::{digest, hmac};
-use komainu_ports::{ArtifactKept, SensorArtifacts};
+use komainu_model::Confidentiality;
+use komainu_ports::LogBudget;
 use parking_lot::Mutex;
 use tracing::warn;
 
+pub use self::at_hub::HubArtifacts;
+pub(crate) use self::contents::Contents;
 pub use self::kind::Kind;
 use crate::events;
-use crate::log_budget::LogBudget;
 
 /// Plain bytes that are sealed at once: small enough that little is in memory twice.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -59,7 +64,7 @@ pub struct ArtifactStore {
     folder: PathBuf,
     key: hmac::Key,
     limits: ArtifactLimits,
-    used: Mutex<Used>,
+    used: Arc<Mutex<Used>>,
     /// Makes temporary names different.
     writes: AtomicU64,
     budget: LogBudget,
@@ -91,6 +96,8 @@ pub struct Artifact {
     pub bytes: u64,
     /// When it was stored, if the disk says so.
     pub stored_at: Option<SystemTime>,
+    /// Who may see it, at a hub; a sensor's own store says of everything that it is open.
+    pub confidentiality: Confidentiality,
 }
 
 /// Why an artifact cannot be read.
@@ -126,13 +133,14 @@ impl ArtifactStore {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let store = Self::open_to_read(folder, key, limits);
         let mut used = Used::default();
-        store.each(|file, sha256| match sha256 {
-            Some(_) => {
+        store.each(|file, what| match what {
+            InFolder::Object(_) => {
                 used.artifacts += 1;
                 used.bytes += file.metadata()?.len();
                 Ok(())
             }
-            None => fs::remove_file(file.path()),
+            InFolder::Mark(sha256) if store.holds(sha256) => Ok(()),
+            InFolder::Mark(_) | InFolder::Unfinished => fs::remove_file(file.path()),
         })?;
         *store.used.lock() = used;
         Ok(store)
@@ -144,7 +152,7 @@ impl ArtifactStore {
             folder: folder.to_owned(),
             key: hmac::Key::new(hmac::HMAC_SHA256, key),
             limits,
-            used: Mutex::default(),
+            used: Arc::default(),
             writes: AtomicU64::new(0),
             budget: LogBudget::default(),
         }
@@ -158,21 +166,24 @@ impl ArtifactStore {
     /// Stores contents whose digest is `sha256`. It is not forced to the disk: an object that a power cut tears is
     /// found to be damaged when it is read.
     pub fn put(&self, sha256: Sha256Digest, contents: &[u8]) -> Stored {
-        self.put_with(sha256, contents, |_| Ok(()))
-    }
-
-    /// Stores contents whose digest is `sha256` so that no power cut loses or tears them.
-    pub fn put_durably(&self, sha256: Sha256Digest, contents: &[u8]) -> Stored {
-        let stored = self.put_with(sha256, contents, File::sync_all);
-        let path = self.path(sha256);
-        let folder = path.parent().expect("an object lies in a folder of the store");
-        let synced = [folder, &self.folder].into_iter().try_for_each(|folder| File::open(folder)?.sync_all());
-        match synced {
-            Err(error) if stored != Stored::No => {
+        if self.holds(sha256) {
+            return Stored::Known;
+        }
+        let Some(room) = self.take_room(sha256, contents.len() as u64) else { return Stored::No };
+        let written = Unfinished::create(self, sha256, contents.len() as u64).and_then(|mut object| {
+            object.write(contents)?;
+            object.link(&self.path(sha256))
+        });
+        match written {
+            Ok(true) => {
+                room.keep();
+                Stored::New
+            }
+            Ok(false) => Stored::Known,
+            Err(error) => {
                 self.note_not_stored(sha256, &error);
                 Stored::No
             }
-            Ok(()) | Err(_) => stored,
         }
     }
 
@@ -181,39 +192,23 @@ impl ArtifactStore {
         self.path(sha256).exists()
     }
 
-    /// Stores contents; `force` is done to the object before it gets its name.
-    fn put_with(&self, sha256: Sha256Digest, contents: &[u8], force: fn(&File) -> io::Result<()>) -> Stored {
-        let path = self.path(sha256);
-        if path.exists() {
-            return Stored::Known;
-        }
-        if contents.len() as u64 > self.limits.artifact_bytes_max {
+    /// Takes room for an artifact before it is written, so that artifacts at the same time cannot exceed the bound
+    /// together. None: it is refused at a bound.
+    fn take_room(&self, sha256: Sha256Digest, contents_bytes: u64) -> Option<Room> {
+        if contents_bytes > self.limits.artifact_bytes_max {
             return self.refuse(sha256, "artifact_bytes_max");
         }
-        let bytes = object_bytes(contents.len() as u64);
-        {
-            // Room is taken before the write, so that artifacts at the same time cannot exceed the bound together.
-            let mut used = self.used.lock();
-            if used.artifacts >= self.limits.artifacts_max {
-                return self.refuse(sha256, "artifacts_max");
-            }
-            if used.bytes.saturating_add(bytes) > self.limits.total_bytes_max {
-                return self.refuse(sha256, "total_bytes_max");
-            }
-            used.artifacts += 1;
-            used.bytes += bytes;
+        let bytes = object_bytes(contents_bytes);
+        let mut used = self.used.lock();
+        if used.artifacts >= self.limits.artifacts_max {
+            return self.refuse(sha256, "artifacts_max");
         }
-        match self.write(&path, sha256, contents, force) {
-            Ok(true) => Stored::New,
-            not_new => {
-                let mut used = self.used.lock();
-                used.artifacts -= 1;
-                used.bytes -= bytes;
-                let Err(error) = not_new else { return Stored::Known };
-                self.note_not_stored(sha256, &error);
-                Stored::No
-            }
+        if used.bytes.saturating_add(bytes) > self.limits.total_bytes_max {
+            return self.refuse(sha256, "total_bytes_max");
         }
+        used.artifacts += 1;
+        used.bytes += bytes;
+        Some(Room { used: self.used.clone(), bytes })
     }
 
     fn note_not_stored(&self, sha256: Sha256Digest, error: &io::Error) {
@@ -222,88 +217,49 @@ impl ArtifactStore {
         }
     }
 
-    fn refuse(&self, sha256: Sha256Digest, limit: &'static str) -> Stored {
+    fn refuse(&self, sha256: Sha256Digest, limit: &'static str) -> Option<Room> {
         if let Some(suppressed) = self.budget.take_now() {
             warn!(event = events::LIMIT_REACHED, limit, %sha256, suppressed, "artifact is not stored");
         }
-        Stored::No
-    }
-
-    /// Writes an object under a temporary name and gives it its own when it is whole. False: somebody was faster.
-    fn write(
-        &self,
-        path: &Path,
-        sha256: Sha256Digest,
-        contents: &[u8],
-        force: fn(&File) -> io::Result<()>,
-    ) -> io::Result<bool> {
-        let folder = path.parent().expect("an object lies in a folder of the store");
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        let number = self.writes.fetch_add(1, Ordering::Relaxed);
-        let temporary = folder.join(format!("{sha256}.{}.{number}.new", std::process::id()));
-        let written = self.seal_into(&temporary, sha256, contents).and_then(|file| force(&file)).and_then(|()| {
-            // A link does not replace what is there, as a renaming would: the second of two writers must know.
-            fs::hard_link(&temporary, path).map(|()| true).or_else(|error| match error.kind() {
-                io::ErrorKind::AlreadyExists => Ok(false),
-                _ => Err(error),
-            })
-        });
-        let _ = fs::remove_file(&temporary);
-        written
-    }
-
-    fn seal_into(&self, path: &Path, sha256: Sha256Digest, contents: &[u8]) -> io::Result<File> {
-        let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path)?;
-        let header = header(contents.len() as u64);
-        file.write_all(&header)?;
-        let key = self.key_of(sha256);
-        let mut sealed = Vec::with_capacity(CHUNK_BYTES.min(contents.len()) + AES_256_GCM.tag_len());
-        for (number, chunk) in contents.chunks(CHUNK_BYTES).enumerate() {
-            sealed.clear();
-            sealed.extend_from_slice(chunk);
-            key.seal_in_place_append_tag(nonce(number), Aad::from(header), &mut sealed)
-                .expect("a chunk is far shorter than what AES-GCM can seal");
-            file.write_all(&sealed)?;
-        }
-        Ok(file)
+        None
     }
 
     /// The contents of an artifact.
     pub fn read(&self, sha256: Sha256Digest) -> Result<Vec<u8>, ArtifactError> {
-        let object = fs::read(self.path(sha256)).map_err(|source| match source.kind() {
+        let mut reader = self.contents(sha256)?;
+        let mut contents = Vec::new();
+        while let Some(chunk) = reader.next_chunk()? {
+            contents.extend_from_slice(chunk);
+        }
+        Ok(contents)
+    }
+
+    /// The contents of an artifact, chunk by chunk.
+    pub(crate) fn contents(&self, sha256: Sha256Digest) -> Result<Contents, ArtifactError> {
+        let file = File::open(self.path(sha256)).map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => ArtifactError::Missing { sha256 },
             _ => ArtifactError::Io { sha256, source },
         })?;
-        self.unseal(sha256, &object).ok_or(ArtifactError::Damaged { sha256 })
-    }
-
-    fn unseal(&self, sha256: Sha256Digest, object: &[u8]) -> Option<Vec<u8>> {
-        let (header, sealed) = object.split_first_chunk::<HEADER_BYTES>()?;
-        let key = self.key_of(sha256);
-        let mut contents = Vec::with_capacity(sealed.len());
-        for (number, chunk) in sealed.chunks(CHUNK_BYTES + AES_256_GCM.tag_len()).enumerate() {
-            let mut chunk = chunk.to_vec();
-            contents.extend_from_slice(key.open_in_place(nonce(number), Aad::from(*header), &mut chunk).ok()?);
-        }
-        let is_whole = *header == self::header(contents.len() as u64) && Sha256Digest::of(&contents) == sha256;
-        is_whole.then_some(contents)
+        Contents::open(file, sha256, self.key_of(sha256))
     }
 
     /// Everything in the store, in the order of the digests.
     pub fn list(&self) -> io::Result<Vec<Artifact>> {
         let mut artifacts = Vec::new();
-        self.each(|file, sha256| {
-            let Some(sha256) = sha256 else { return Ok(()) };
+        self.each(|file, what| {
+            let InFolder::Object(sha256) = what else { return Ok(()) };
             let file = file.metadata()?;
-            artifacts.push(Artifact { sha256, bytes: contents_bytes(file.len()), stored_at: file.modified().ok() });
+            let (bytes, stored_at) = (contents_bytes(file.len()), file.modified().ok());
+            let confidentiality = self.confidentiality(sha256);
+            artifacts.push(Artifact { sha256, bytes, stored_at, confidentiality });
             Ok(())
         })?;
         artifacts.sort_unstable_by_key(|artifact| artifact.sha256);
         Ok(artifacts)
     }
 
-    /// Visits every file of the store; one without a digest as its name is not finished.
-    fn each(&self, mut visit: impl FnMut(&DirEntry, Option<Sha256Digest>) -> io::Result<()>) -> io::Result<()> {
+    /// Visits every file of the store.
+    fn each(&self, mut visit: impl FnMut(&DirEntry, InFolder) -> io::Result<()>) -> io::Result<()> {
         for folder in fs::read_dir(&self.folder)? {
             let folder = folder?;
             if !folder.file_type()?.is_dir() {
@@ -311,7 +267,7 @@ impl ArtifactStore {
             }
             for file in fs::read_dir(folder.path())? {
                 let file = file?;
-                visit(&file, file.file_name().to_str().and_then(Sha256Digest::parse))?;
+                visit(&file, InFolder::of(file.file_name().to_str().unwrap_or_default()))?;
             }
         }
         Ok(())
@@ -329,17 +285,119 @@ impl ArtifactStore {
     }
 }
 
-/// The store of a hub, which promises its sensors that it has what it took.
-impl SensorArtifacts for ArtifactStore {
-    fn holds(&self, sha256: &[u8; 32]) -> bool {
-        self.holds(Sha256Digest(*sha256))
+/// A file in the store's folders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum InFolder {
+    /// An artifact.
+    Object(Sha256Digest),
+    /// The mark that an artifact is confidential.
+    Mark(Sha256Digest),
+    /// What nobody finished.
+    Unfinished,
+}
+
+impl InFolder {
+    fn of(name: &str) -> Self {
+        let mark = || name.strip_suffix(at_hub::CONFIDENTIAL).and_then(Sha256Digest::parse);
+        Sha256Digest::parse(name).map(Self::Object).or_else(|| mark().map(Self::Mark)).unwrap_or(Self::Unfinished)
+    }
+}
+
+/// Room in the store. It is given back when this is dropped.
+#[derive(Debug)]
+struct Room {
+    used: Arc<Mutex<Used>>,
+    bytes: u64,
+}
+
+impl Room {
+    /// Keeps the room for good: an object fills it.
+    fn keep(mut self) {
+        self.bytes = 0;
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        if self.bytes > 0 {
+            let mut used = self.used.lock();
+            used.artifacts -= 1;
+            used.bytes -= self.bytes;
+        }
+    }
+}
+
+/// An object that is being written, under a name of its own, which goes when this is dropped.
+struct Unfinished {
+    file: File,
+    path: PathBuf,
+    key: LessSafeKey,
+    header: [u8; HEADER_BYTES],
+    /// Plain bytes that wait until there is a chunk of them.
+    chunk: Vec<u8>,
+    chunks: usize,
+    /// Bytes of the contents that are still to come.
+    missing: u64,
+}
+
+impl Unfinished {
+    /// Begins the object for so many bytes of contents.
+    fn create(store: &ArtifactStore, sha256: Sha256Digest, contents_bytes: u64) -> io::Result<Self> {
+        let path = store.path(sha256);
+        let folder = path.parent().expect("an object lies in a folder of the store");
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        let number = store.writes.fetch_add(1, Ordering::Relaxed);
+        let path = folder.join(format!("{sha256}.{}.{number}.new", std::process::id()));
+        let file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path)?;
+        let header = header(contents_bytes);
+        let (key, missing) = (store.key_of(sha256), contents_bytes);
+        let mut unfinished = Self { file, path, key, header, chunk: Vec::new(), chunks: 0, missing };
+        unfinished.file.write_all(&header)?;
+        Ok(unfinished)
     }
 
-    fn keep(&self, sha256: &[u8; 32], contents: &[u8]) -> ArtifactKept {
-        match self.put_durably(Sha256Digest(*sha256), contents) {
-            Stored::New | Stored::Known => ArtifactKept::Yes,
-            Stored::No => ArtifactKept::No,
+    /// Adds contents, and seals what makes a chunk.
+    fn write(&mut self, contents: &[u8]) -> io::Result<()> {
+        let mut rest = contents;
+        self.missing = self.missing.checked_sub(rest.len() as u64).ok_or(io::ErrorKind::InvalidInput)?;
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(rest.len().min(CHUNK_BYTES - self.chunk.len()));
+            self.chunk.extend_from_slice(now);
+            rest = later;
+            if self.chunk.len() == CHUNK_BYTES {
+                self.seal()?;
+            }
         }
+        if self.missing == 0 && !self.chunk.is_empty() { self.seal() } else { Ok(()) }
+    }
+
+    fn seal(&mut self) -> io::Result<()> {
+        self.key
+            .seal_in_place_append_tag(nonce(self.chunks), Aad::from(self.header), &mut self.chunk)
+            .expect("a chunk is far shorter than what AES-GCM can seal");
+        self.file.write_all(&self.chunk)?;
+        self.chunk.clear();
+        self.chunks += 1;
+        Ok(())
+    }
+
+    /// Gives a whole object its name. False: somebody was faster.
+    fn link(&self, path: &Path) -> io::Result<bool> {
+        if self.missing > 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        // A link does not replace what is there, as a renaming would: the second of two writers must know.
+        match fs::hard_link(&self.path, path) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
     }
 }
 
@@ -377,6 +435,12 @@ impl Sha256Digest {
 
     pub(crate) fn from_digest(digest: digest::Digest) -> Self {
         Self(digest.as_ref().try_into().expect("SHA-256 has 32 bytes"))
+    }
+
+    /// The first eight bytes as a number.
+    pub(crate) fn first_bytes(self) -> u64 {
+        let (first, _) = self.0.split_first_chunk().expect("SHA-256 has 32 bytes");
+        u64::from_be_bytes(*first)
     }
 
     /// Reads 64 hexadecimal digits.
@@ -438,22 +502,6 @@ mod tests {
     fn put(store: &ArtifactStore, contents: &[u8]) -> (Sha256Digest, Stored) {
         let sha256 = Sha256Digest::of(contents);
         (sha256, store.put(sha256, contents))
-    }
-
-    #[test]
-    fn a_hub_keeps_artifacts() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = open(folder.path(), ArtifactLimits { artifacts_max: 1, ..ArtifactLimits::default() });
-        let hub: &dyn SensorArtifacts = &store;
-        let (one, other) = (Sha256Digest::of(b"one"), Sha256Digest::of(b"other"));
-        assert!(!hub.holds(&one.0));
-        for _ in 0..2 {
-            assert_eq!(hub.keep(&one.0, b"one"), ArtifactKept::Yes);
-        }
-        assert!(hub.holds(&one.0));
-        assert_eq!(store.read(one).unwrap(), b"one");
-        assert_eq!(hub.keep(&other.0, b"other"), ArtifactKept::No);
-        assert!(!hub.holds(&other.0));
     }
 
     #[test]

@@ -112,6 +112,14 @@ impl Serialize for Text<'_> {
     }
 }
 
+/// A body as text with its keys in the order of the alphabet, whatever order they were set in.
+#[cfg(test)]
+fn sorted(body: &serde_json::Value) -> String {
+    let mut body = body.clone();
+    body.sort_all_objects();
+    body.to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

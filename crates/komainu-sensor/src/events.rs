@@ -17,6 +17,8 @@ pub(crate) const CONNECTED: &str = "sensor.connected";
 pub(crate) const LOG_NOT_WRITTEN: &str = "sensor.log_not_written";
 /// An artifact could not be stored.
 pub(crate) const ARTIFACT_NOT_STORED: &str = "sensor.artifact_not_stored";
+/// A payload could not be scanned.
+pub(crate) const SCAN_FAILED: &str = "sensor.scan_failed";
 /// A bound is reached.
 pub(crate) const LIMIT_REACHED: &str = "sensor.limit_reached";
 /// Records will not reach the hub, because the spool could not take them.
@@ -29,6 +31,8 @@ pub(crate) const HUB_FAILS: &str = "sensor.hub_fails";
 pub(crate) const BATCH_REFUSED: &str = "sensor.batch_refused";
 /// An artifact could not be sent to the hub.
 pub(crate) const ARTIFACT_NOT_SENT: &str = "sensor.artifact_not_sent";
+/// Captures of sessions were removed, or not taken, before the hub had them.
+pub(crate) const CAPTURE_DROPPED: &str = "sensor.capture_dropped";
 
 /// A real device is relayed.
 pub(crate) const DEVICE_RELAYED: &str = "sensor.device_relayed";
@@ -44,6 +48,44 @@ pub(crate) const EGRESS_NOT_HEARD: &str = "sensor.egress_not_heard";
 pub(crate) const INCIDENT: &str = "sensor.incident";
 /// A device could not be put into quarantine.
 pub(crate) const QUARANTINE_FAILED: &str = "sensor.quarantine_failed";
+/// The frames of a device are captured.
+pub(crate) const CAPTURE_BEGAN: &str = "sensor.capture_began";
+/// The frames of a device are not captured.
+pub(crate) const CAPTURE_FAILED: &str = "sensor.capture_failed";
+/// Frames of a device came faster than they were read.
+pub(crate) const FRAMES_DROPPED: &str = "sensor.frames_dropped";
+/// Frames of a device are not kept, because the disk failed.
+pub(crate) const FRAMES_NOT_WRITTEN: &str = "sensor.frames_not_written";
+/// A step of the reset of a device is over.
+pub(crate) const RESET_STEP: &str = "sensor.reset_step";
+/// What is told of a reset could not be read.
+pub(crate) const RESET_NOT_READ: &str = "sensor.reset_not_read";
+
+/// A device's shared folders are watched, for the first time or again.
+pub(crate) const SHARE_WATCHED: &str = "sensor.share_watched";
+/// A device's shared folders cannot be seen.
+pub(crate) const SHARE_NOT_WATCHED: &str = "sensor.share_not_watched";
+/// A part of a device's shared folders was not seen.
+pub(crate) const SHARE_INCOMPLETE: &str = "sensor.share_incomplete";
+/// What is known of a device's shared folders could not be read or kept.
+pub(crate) const SHARE_STATE_LOST: &str = "sensor.share_state_lost";
+
+/// A sensor listens for outposts.
+pub(crate) const OUTPOSTS_AWAITED: &str = "sensor.outposts_awaited";
+/// An outpost has opened its tunnel.
+pub(crate) const OUTPOST_CAME: &str = "sensor.outpost_came";
+/// The tunnel of an outpost is no more.
+pub(crate) const OUTPOST_GONE: &str = "sensor.outpost_gone";
+/// Whoever came to where outposts are awaited is none.
+pub(crate) const OUTPOST_UNKNOWN: &str = "sensor.outpost_unknown";
+/// An outpost asked for something that it may not have.
+pub(crate) const OUTPOST_REFUSED: &str = "sensor.outpost_refused";
+/// An outpost has its tunnel, and its ports are open.
+pub(crate) const TUNNEL_OPEN: &str = "sensor.tunnel_open";
+/// An outpost has no tunnel, and its ports are closed.
+pub(crate) const TUNNEL_CLOSED: &str = "sensor.tunnel_closed";
+/// A sensor would not have a stranger whom an outpost brought.
+pub(crate) const STRANGER_REFUSED: &str = "sensor.stranger_refused";
 
 /// All of them, for the test.
 #[cfg(test)]
@@ -56,12 +98,14 @@ const ALL: &[&str] = &[
     CONNECTED,
     LOG_NOT_WRITTEN,
     ARTIFACT_NOT_STORED,
+    SCAN_FAILED,
     LIMIT_REACHED,
     SPOOL_NOT_WRITTEN,
     HUB_ANSWERS,
     HUB_FAILS,
     BATCH_REFUSED,
     ARTIFACT_NOT_SENT,
+    CAPTURE_DROPPED,
     DEVICE_RELAYED,
     RELAYED,
     DEVICE_UNREACHABLE,
@@ -69,6 +113,24 @@ const ALL: &[&str] = &[
     EGRESS_NOT_HEARD,
     INCIDENT,
     QUARANTINE_FAILED,
+    CAPTURE_BEGAN,
+    CAPTURE_FAILED,
+    FRAMES_DROPPED,
+    FRAMES_NOT_WRITTEN,
+    RESET_STEP,
+    RESET_NOT_READ,
+    SHARE_WATCHED,
+    SHARE_NOT_WATCHED,
+    SHARE_INCOMPLETE,
+    SHARE_STATE_LOST,
+    OUTPOSTS_AWAITED,
+    OUTPOST_CAME,
+    OUTPOST_GONE,
+    OUTPOST_UNKNOWN,
+    OUTPOST_REFUSED,
+    TUNNEL_OPEN,
+    TUNNEL_CLOSED,
+    STRANGER_REFUSED,
 ];
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use komainu_ports::{BoxFuture, Clock};
+use komainu_ports::{BoxFuture, Clock, LogBudget};
 use serde::Serialize;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -42,7 +42,6 @@ pub(crate) use self::tls::accepting_any_certificate;
 use crate::artifact::{Kind, Sha256Digest, Stored};
 use crate::eve::Text;
 use crate::events;
-use crate::log_budget::LogBudget;
 use crate::session::Afterword;
 
 /// URLs that wait: each is 3 KiB at most. A further one is refused and recorded as such.

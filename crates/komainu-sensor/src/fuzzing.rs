@@ -84,6 +84,12 @@ pub fn page_links(bytes: &[u8]) {
     crate::record::check_links(bytes);
 }
 
+/// Takes bytes for the beginning of a stream of an outpost, and for datagrams in one.
+pub fn tunnel(bytes: &[u8]) {
+    crate::tunnel::check_bytes(bytes);
+    crate::tunnel::check_pieces(bytes);
+}
+
 /// Takes bytes for a device's question for a name, and for one for the time; answers what is one.
 pub fn sinkhole(bytes: &[u8]) {
     if let Some(question) = crate::relay::dns::question(bytes) {
@@ -94,4 +100,10 @@ pub fn sinkhole(bytes: &[u8]) {
     if let Some(answer) = crate::relay::ntp::answer(bytes, komainu_model::Timestamp::from_unix_millis(0)) {
         assert!(answer.len() <= bytes.len(), "an answer is not longer than its question");
     }
+}
+
+/// Takes bytes for what a port of a device answers when it is examined, for what whoever examines tells, and for a
+/// baseline.
+pub fn reset_texts(bytes: &[u8]) {
+    crate::reset::check_bytes(bytes);
 }

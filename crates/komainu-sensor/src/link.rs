@@ -1,25 +1,26 @@
 //! A connection as a persona sees it: what is said is bounded, and each byte of both sides is recorded.
 
-use std::cell::RefCell;
+use std::future::Future;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use komainu_decode::{Conversation, Side, Transport};
 use rustls::{ServerConfig, ServerConnection};
+use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::limits::SensorLimits;
+use crate::receive::{poll_receive, receive};
 use crate::session::{Ending, Flow, Keeper, Session};
 
-/// Bytes that are read at once.
-const READ_BYTES: usize = 16 * 1024;
-
 /// How long a client may take nothing of what is said to it. A device's system waits longer; nobody notices.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
+pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long a client may take for the handshake of TLS: two round trips, and a slow device's arithmetic.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -27,13 +28,8 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes of a client's part in the handshake of TLS. A hello has less than 2 KiB, with the largest keys 4 KiB.
 const HANDSHAKE_BYTES_MAX: u64 = 64 * 1024;
 
-/// Bytes that are encrypted at once: a record's (RFC 8446, 5.1).
+/// Bytes that are encrypted, or said by whoever polls, at once: a record's of TLS (RFC 8446, 5.1).
 const RECORD_BYTES: usize = 16 * 1024;
-
-thread_local! {
-    /// A connection that waits holds no buffer.
-    static READ: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
-}
 
 /// A connection. What is read and said is in the clear also where it is carried over TLS.
 pub(crate) struct Link {
@@ -177,39 +173,48 @@ impl Link {
 
     /// What comes next over TCP; none when nothing comes before `until`.
     async fn read_raw(&mut self, until: Option<Instant>) -> Result<Option<Vec<u8>>, Ending> {
-        let idle = Instant::now() + Duration::from_secs(self.limits.idle_s);
-        let last = self.began + Duration::from_secs(self.limits.connection_s_max);
-        let deadline = until.unwrap_or(idle).min(last);
-        loop {
-            tokio::select! {
-                biased;
-                _ = self.stop.wait_for(|stop| *stop) => return Err(Ending::Stopped),
-                ready = timeout_at(deadline, self.stream.readable()) => match ready {
-                    Err(_elapsed) if deadline == last => return Err(Ending::Bound),
-                    Err(_elapsed) if until.is_some() => return Ok(None),
-                    Err(_elapsed) => return Err(Ending::Idle),
-                    Ok(Err(_)) => return Err(Ending::Closed),
-                    Ok(Ok(())) => {}
-                },
-            }
-            match self.read_now() {
-                Ok(bytes) if bytes.is_empty() => {
-                    self.session.finish(self.now(), Side::Client);
-                    return Err(Ending::Closed);
-                }
-                Ok(bytes) => {
-                    self.bytes_in += bytes.len() as u64;
-                    self.session.data(self.now(), Side::Client, &bytes);
-                    return if self.bytes_in > self.limits.bytes_in_max { Err(Ending::Bound) } else { Ok(Some(bytes)) };
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => return Err(Ending::Closed),
-            }
-        }
+        let last = self.last_moment();
+        let deadline = until.unwrap_or(Instant::now() + self.idle_max()).min(last);
+        let heard = tokio::select! {
+            biased;
+            _ = self.stop.wait_for(|stop| *stop) => return Err(Ending::Stopped),
+            heard = timeout_at(deadline, receive(&mut self.stream)) => match heard {
+                Err(_elapsed) if deadline == last => return Err(Ending::Bound),
+                Err(_elapsed) if until.is_some() => return Ok(None),
+                Err(_elapsed) => return Err(Ending::Idle),
+                Ok(heard) => heard,
+            },
+        };
+        self.heard(heard).map(Some)
     }
 
-    fn read_now(&self) -> io::Result<Vec<u8>> {
-        READ.with_borrow_mut(|buffer| self.stream.try_read(buffer).map(|bytes| buffer[..bytes].to_vec()))
+    /// Records what came.
+    fn heard(&mut self, heard: io::Result<Vec<u8>>) -> Result<Vec<u8>, Ending> {
+        let bytes = heard.map_err(|_| Ending::Closed)?;
+        if bytes.is_empty() {
+            self.session.finish(self.now(), Side::Client);
+            return Err(Ending::Closed);
+        }
+        self.bytes_in += bytes.len() as u64;
+        self.session.data(self.now(), Side::Client, &bytes);
+        if self.bytes_in > self.limits.bytes_in_max { Err(Ending::Bound) } else { Ok(bytes) }
+    }
+
+    /// What the client says next over a connection without TLS, for whoever polls. How long that may take is left to
+    /// them: [`Self::idle_max`] and [`Self::last_moment`] say it.
+    pub(crate) fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Result<Vec<u8>, Ending>> {
+        let heard = ready!(poll_receive(&mut self.stream, context));
+        Poll::Ready(self.heard(heard))
+    }
+
+    /// How long a client may say nothing.
+    pub(crate) fn idle_max(&self) -> Duration {
+        Duration::from_secs(self.limits.idle_s)
+    }
+
+    /// When the connection has lasted for as long as one may.
+    pub(crate) fn last_moment(&self) -> Instant {
+        self.began + Duration::from_secs(self.limits.connection_s_max)
     }
 
     /// Says something, no faster than the client may make it.
@@ -228,17 +233,10 @@ impl Link {
     }
 
     async fn write_raw(&mut self, bytes: &[u8]) -> Result<(), Ending> {
-        self.bytes_out += bytes.len() as u64;
-        if self.bytes_out > self.limits.bytes_out_max {
-            return Err(Ending::Bound);
-        }
-        // A second's worth may be said at once: the pace is for those who make a persona talk on.
-        let pace = Duration::from_secs(1).mul_f64(bytes.len() as f64 / self.limits.bytes_out_per_s_max.max(1) as f64);
-        let now = Instant::now();
-        self.out_free_at = self.out_free_at.max(now) + pace;
-        let ahead = self.out_free_at.saturating_duration_since(now);
-        if ahead > Duration::from_secs(1) {
-            self.pause(ahead - Duration::from_secs(1)).await?;
+        self.count_out(bytes.len())?;
+        let early = self.early(Instant::now());
+        if early > Duration::ZERO {
+            self.pause(early).await?;
         }
         self.session.data(self.now(), Side::Server, bytes);
         let mut rest = bytes;
@@ -263,12 +261,56 @@ impl Link {
         Ok(())
     }
 
+    /// Counts bytes that are said.
+    fn count_out(&mut self, bytes: usize) -> Result<(), Ending> {
+        self.bytes_out += bytes as u64;
+        if self.bytes_out > self.limits.bytes_out_max {
+            return Err(Ending::Bound);
+        }
+        let pace = Duration::from_secs(1).mul_f64(bytes as f64 / self.limits.bytes_out_per_s_max.max(1) as f64);
+        self.out_free_at = self.out_free_at.max(Instant::now()) + pace;
+        Ok(())
+    }
+
+    /// How long it is until something may be said. A second's worth may be said at once: the pace is for those who make
+    /// a persona talk on.
+    fn early(&self, now: Instant) -> Duration {
+        self.out_free_at.saturating_duration_since(now).saturating_sub(Duration::from_secs(1))
+    }
+
+    /// Says as much of `bytes` as the client takes now, over a connection without TLS, for whoever polls: they wait for
+    /// [`Self::may_speak_at`] before, and for [`WRITE_TIMEOUT`] at the longest.
+    pub(crate) fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize, Ending>> {
+        let bytes = &bytes[..bytes.len().min(RECORD_BYTES)];
+        if self.bytes_out + bytes.len() as u64 > self.limits.bytes_out_max {
+            return Poll::Ready(Err(Ending::Bound));
+        }
+        let written = ready!(Pin::new(&mut self.stream).poll_write(context, bytes)).map_err(|_| Ending::Closed)?;
+        self.session.data(self.now(), Side::Server, &bytes[..written]);
+        Poll::Ready(self.count_out(written).map(|()| written))
+    }
+
+    /// When the next thing may be said.
+    pub(crate) fn may_speak_at(&self) -> Instant {
+        let now = Instant::now();
+        now + self.early(now)
+    }
+
     /// Lets time pass.
     pub(crate) async fn pause(&mut self, duration: Duration) -> Result<(), Ending> {
         tokio::select! {
             biased;
             _ = self.stop.wait_for(|stop| *stop) => Err(Ending::Stopped),
             () = sleep(duration) => Ok(()),
+        }
+    }
+
+    /// Resolves when the sensor stops, whatever becomes of the connection.
+    pub(crate) fn stop_signal(&self) -> impl Future<Output = ()> + use<> {
+        let mut stop = self.stop.clone();
+        async move {
+            // An error would mean that the sensor is gone.
+            let _ = stop.wait_for(|stop| *stop).await;
         }
     }
 

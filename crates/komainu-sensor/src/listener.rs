@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use komainu_decode::{Conversation, Transport};
-use komainu_ports::Clock;
+use komainu_ports::{Clock, LogBudget};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep};
@@ -16,10 +16,9 @@ use crate::datagrams::{Acquainted, ReplyBudget};
 use crate::events;
 use crate::limits::{Doorkeeper, SensorLimits, Ticket};
 use crate::link::Link;
-use crate::log_budget::LogBudget;
 use crate::persona::Door;
 use crate::service;
-use crate::session::{Ending, Flow, Recorder, Session, Target};
+use crate::session::{Flow, Recorder, Session, Target};
 
 /// Connections that the kernel holds for us while we are busy.
 const BACKLOG: u32 = 1024;
@@ -119,19 +118,18 @@ async fn serve(edge: Arc<Edge>, stream: TcpStream, client: SocketAddr, entrance:
     debug!(event = events::CONNECTED, session = keeper.session_id(), service, address = %client, "connection");
     // The port is the persona's, whatever it was mapped to: it says what is usually spoken there.
     let session = Session::new(keeper, Conversation::new(Transport::Tcp, entrance.door.port));
-    let mut link = Link::new(stream, session, edge.limits.clone(), edge.stop.clone(), began_at);
-    let ending = converse(&entrance.door, &mut link, seed).await;
-    link.end(ending);
+    let link = Box::new(Link::new(stream, session, edge.limits.clone(), edge.stop.clone(), began_at));
+    converse(&entrance.door, link, seed).await;
     drop((ticket, alive));
 }
 
-async fn converse(door: &Door, link: &mut Link, seed: u64) -> Ending {
+async fn converse(door: &Door, mut link: Box<Link>, seed: u64) {
     if let Some(server) = door.tls.as_ref().and_then(|tls| tls.server()) {
         // A port for TLS says nothing of what is spoken inside.
         let inside = Conversation::new(Transport::Tcp, 0);
         if let Err(ending) = link.start_tls(server, inside).await {
-            return ending;
+            return link.end(ending);
         }
     }
-    service::converse(&door.service, link, seed).await
+    service::converse(&door.service, link, seed).await;
 }

@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use komainu_model::Confidentiality;
 use parking_lot::{Condvar, Mutex};
 use serde::Serialize;
 use tracing::error;
@@ -78,6 +79,8 @@ struct Pending {
     /// Whole lines.
     bytes: Vec<u8>,
     lines: u64,
+    /// Who may see them: where lines of one sort end, and which sort. One entry as long as nothing confidential comes.
+    runs: Vec<(usize, Confidentiality)>,
 }
 
 struct Out {
@@ -98,6 +101,8 @@ pub(crate) struct Head<'a> {
     pub(crate) app_proto: Option<&'static str>,
     /// What else is the same for all lines of the flow: `"community_id":…`.
     pub(crate) rest: &'a str,
+    /// Who may see the line. It does not stand in the line, whose form is Suricata's; the spool writes it beside.
+    pub(crate) confidentiality: Confidentiality,
 }
 
 impl EventLog {
@@ -146,6 +151,7 @@ impl EventLog {
             return;
         }
         pending.lines += 1;
+        pending.end_line(head.confidentiality);
         let is_due = before < FLUSH_BYTES && pending.bytes.len() >= FLUSH_BYTES;
         drop(pending);
         if is_due && shared.in_background {
@@ -237,10 +243,10 @@ impl Shared {
 
     fn flush(&self, channel: &Channel) {
         let mut out = channel.out.lock();
-        let lines = {
+        let (lines, runs) = {
             let mut pending = channel.pending.lock();
             std::mem::swap(&mut pending.bytes, &mut out.spare);
-            std::mem::take(&mut pending.lines)
+            (std::mem::take(&mut pending.lines), std::mem::take(&mut pending.runs))
         };
         let Out { writer, spare } = &mut *out;
         if lines > 0
@@ -251,11 +257,26 @@ impl Shared {
             error!(event = events::LOG_NOT_WRITTEN, log, lines, %error, "event log cannot be written");
         }
         if let Some(spool) = &self.spool {
-            spool.append(channel.log, spare);
+            let mut begin = 0;
+            for (end, confidentiality) in runs {
+                spool.append(channel.log, confidentiality, &spare[begin..end]);
+                begin = end;
+            }
         }
         spare.clear();
         // A flood's buffer is given back to the system.
         spare.shrink_to(4 * FLUSH_BYTES);
+    }
+}
+
+impl Pending {
+    /// Notes who may see the line that was written last.
+    fn end_line(&mut self, confidentiality: Confidentiality) {
+        let end = self.bytes.len();
+        match self.runs.last_mut() {
+            Some((last, same)) if *same == confidentiality => *last = end,
+            Some(_) | None => self.runs.push((end, confidentiality)),
+        }
     }
 }
 
@@ -306,7 +327,10 @@ mod tests {
         ends: r#""src_ip":"192.0.2.1","src_port":1,"dest_ip":"192.0.2.2","dest_port":23,"proto":"TCP""#,
         app_proto: Some("telnet"),
         rest: r#""community_id":"1:x""#,
+        confidentiality: Confidentiality::Open,
     };
+
+    const CONFIDENTIAL: &str = "\"confidential\":true,";
 
     #[derive(Clone, Default)]
     struct Kept(Arc<Mutex<Vec<u8>>>);
@@ -359,15 +383,24 @@ mod tests {
         let spool = Spool::open(&folder.path().join("spool"), 1 << 20, SpoolEpoch::new(1)).unwrap();
         let spool = Arc::new(spool);
         let log = EventLog::to_files_and_spool(folder.path(), Rotation::default(), spool.clone()).unwrap();
+        let confidential = Head { confidentiality: Confidentiality::Confidential, ..HEAD };
         log.write(Log::Eve, &HEAD, "flow", &1);
         log.write(Log::Honeypot, &HEAD, "honeypot", &2);
+        for number in 3..5 {
+            log.write(Log::Honeypot, &confidential, "honeypot", &number);
+        }
+        log.write(Log::Honeypot, &HEAD, "honeypot", &5);
         log.close();
         let lines = String::from_utf8(spool.read(&spool.first().unwrap()).unwrap()).unwrap();
-        for name in ["eve", "honeypot"] {
-            let line = std::fs::read_to_string(folder.path().join(format!("{name}.json"))).unwrap();
-            assert!(lines.contains(&format!("{{\"log\":\"{name}\",\"line\":{}}}\n", line.trim_end())), "{lines}");
+        for (name, expected) in [("eve", &[""][..]), ("honeypot", &["", CONFIDENTIAL, CONFIDENTIAL, ""])] {
+            let written = std::fs::read_to_string(folder.path().join(format!("{name}.json"))).unwrap();
+            assert_eq!(written.lines().count(), expected.len());
+            for (line, mark) in written.lines().zip(expected) {
+                let wrapped = format!("{{\"log\":\"{name}\",{mark}\"line\":{line}}}\n");
+                assert!(lines.contains(&wrapped), "{wrapped}: {lines}");
+            }
         }
-        assert_eq!(lines.lines().count(), 2);
+        assert_eq!(lines.lines().count(), 5);
     }
 
     #[test]

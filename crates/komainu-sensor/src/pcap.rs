@@ -1,14 +1,13 @@
 //! Reading capture files as if their flows were seen now: the same records as of a live session.
 
-use std::collections::HashMap;
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use komainu_decode::capture::{CaptureError, CaptureReader, FRAME_BYTES_MAX, Next, PacketTime};
-use komainu_decode::flows::{EndReason, Flow as SeenFlow, FlowLimits, FlowObserver, FlowTable, FrameCounts, TcpState};
-use komainu_decode::{Fact, Place, Protocol, Side};
+use komainu_decode::capture::{CaptureError, CaptureReader, FRAME_BYTES_MAX, Next};
+use komainu_decode::flows::{Flow as SeenFlow, FlowLimits, FlowTable, FrameCounts};
 
-use crate::session::{Ending, Flow, Keeper, Recorder, Target, TargetKind};
+use crate::flow_records::{EndedFlow, FlowRecords};
+use crate::session::{Ending, Flow, Recorder, Target, TargetKind};
 
 /// Bytes of the file that are read at once, and beyond the longest record the most that is kept of it.
 const READ_BYTES: usize = 1024 * 1024;
@@ -47,12 +46,13 @@ pub struct CaptureSummary {
 /// Reads a capture and records its flows with `recorder`. Says what it held, also when it could not be read to its end.
 pub fn read_capture(capture: &mut dyn Read, recorder: &Arc<Recorder>) -> (CaptureSummary, Result<(), PcapError>) {
     let target = Target::of_kind(TargetKind::Capture);
-    let mut records =
-        Records { recorder: recorder.clone(), target: Arc::new(target), keepers: HashMap::new(), flows: 0, decoded: 0 };
+    let admit = |flow: &SeenFlow| Some(Flow { transport: flow.transport, client: flow.client, server: flow.server });
+    let mut records = FlowRecords::new(recorder.clone(), Arc::new(target), Ending::Closed, Box::new(admit));
     let mut table = FlowTable::new(FlowLimits::default());
     let mut summary = CaptureSummary::default();
     let outcome = read(capture, &mut table, &mut records, &mut summary);
     table.finish(&mut records);
+    write_ended(&mut records);
     summary.frames = table.counts();
     (summary.flows, summary.decoded) = (records.flows, records.decoded);
     (summary, outcome)
@@ -61,7 +61,7 @@ pub fn read_capture(capture: &mut dyn Read, recorder: &Arc<Recorder>) -> (Captur
 fn read(
     capture: &mut dyn Read,
     table: &mut FlowTable,
-    records: &mut Records,
+    records: &mut FlowRecords,
     summary: &mut CaptureSummary,
 ) -> Result<(), PcapError> {
     let mut reader = CaptureReader::default();
@@ -75,6 +75,7 @@ fn read(
         match next {
             Next::Frame { frame, used } => {
                 table.frame(&frame, records);
+                write_ended(records);
                 at += used;
             }
             Next::Other { used } => at += used,
@@ -95,78 +96,15 @@ fn read(
     }
 }
 
+fn write_ended(records: &mut FlowRecords) {
+    records.take_ended().into_iter().for_each(EndedFlow::write);
+}
+
 fn read_some(capture: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
     loop {
         match capture.read(buffer) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             outcome => return outcome,
         }
-    }
-}
-
-/// The records of the flows that are going on.
-struct Records {
-    recorder: Arc<Recorder>,
-    target: Arc<Target>,
-    keepers: HashMap<u64, Keeper>,
-    flows: u64,
-    decoded: u64,
-}
-
-impl FlowObserver for Records {
-    fn begin(&mut self, flow: &SeenFlow) {
-        self.flows += 1;
-        let ends = Flow { transport: flow.transport, client: flow.client, server: flow.server };
-        let keeper = self.recorder.begin(ends, self.target.clone(), flow.begin.unix_micros());
-        self.keepers.insert(flow.number, keeper);
-    }
-
-    fn protocol(&mut self, flow: &SeenFlow, protocol: Protocol) {
-        self.decoded += 1;
-        if let Some(keeper) = self.keepers.get_mut(&flow.number) {
-            keeper.protocol(flow.last.unix_micros(), protocol);
-        }
-    }
-
-    fn payload(&mut self, flow: &SeenFlow, at: PacketTime, side: Side, bytes: &[u8]) {
-        if let Some(keeper) = self.keepers.get_mut(&flow.number) {
-            keeper.payload(at.unix_micros(), side, bytes);
-        }
-    }
-
-    fn lost(&mut self, flow: &SeenFlow, side: Side, bytes: u64) {
-        if let Some(keeper) = self.keepers.get_mut(&flow.number) {
-            keeper.lost(side, bytes);
-        }
-    }
-
-    fn fact(&mut self, flow: &SeenFlow, at: PacketTime, place: Place, fact: Fact<'_>) {
-        if let Some(keeper) = self.keepers.get_mut(&flow.number) {
-            keeper.fact(at.unix_micros(), place, &fact);
-        }
-    }
-
-    fn end(&mut self, flow: &SeenFlow, reason: EndReason) {
-        let Some(mut keeper) = self.keepers.remove(&flow.number) else { return };
-        for side in [Side::Client, Side::Server] {
-            let sent = flow.sent_by(side);
-            keeper.count(side, sent.packets, sent.payload_bytes);
-        }
-        if let Some(syn) = &flow.syn {
-            keeper.fingerprint("syn", &syn.to_string());
-        }
-        if let Some(state) = flow.tcp {
-            keeper.flow_state(match state {
-                TcpState::SynSent | TcpState::SynReceived => "new",
-                TcpState::Established | TcpState::Closing => "established",
-                TcpState::Closed | TcpState::Reset => "closed",
-            });
-        }
-        let ending = match reason {
-            EndReason::Closed | EndReason::CaptureEnd => Ending::Closed,
-            EndReason::Timeout => Ending::Idle,
-            EndReason::Evicted => Ending::Bound,
-        };
-        keeper.end(flow.last.unix_micros(), ending);
     }
 }

@@ -5,6 +5,7 @@
 //! that behaves oddly.
 
 mod file;
+mod mount;
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};

@@ -4,33 +4,46 @@
 //! Rights are elsewhere: a [`DeviceGate`] opens the way to a device, towards which the stranger's own address is used,
 //! and a packet filter holds the devices whether this runs or not (docs/relay.md).
 
+mod capture;
 mod cloud;
 mod datagrams;
 pub(crate) mod dns;
 mod egress;
+mod end;
 pub(crate) mod ntp;
+mod outposts;
+mod reset;
+mod share;
 mod sinkhole;
 mod stream;
+mod visits;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use komainu_model::{Appliance, ApplianceIndex, EgressProfile, RelayTransport};
-use komainu_ports::{Clock, DeviceGate};
+use komainu_ports::{Clock, DeviceGate, LogBudget};
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+use self::capture::{Begun, CaptureParts, Captures};
+pub use self::capture::{CaptureConfig, RING_BYTES_MIN, read_ring};
+use self::datagrams::Speaker;
 use self::egress::EgressRecords;
+pub use self::outposts::{AllowedOutpost, OutpostsConfig};
+use self::visits::Visits;
+use crate::capture_store::CaptureStore;
 use crate::datagrams::Acquainted;
 use crate::events;
 use crate::limits::{Doorkeeper, SensorLimits};
-use crate::log_budget::LogBudget;
 use crate::session::{Recorder, Target, TargetKind};
+use crate::share::SharesFolder;
 
 /// How long sessions may take to end when the sensor stops.
 const STOP_GRACE: Duration = Duration::from_secs(10);
@@ -47,6 +60,12 @@ pub struct RelayConfig {
     pub limits: SensorLimits,
     /// What follows when a device turns to somebody whom it has no reason to know.
     pub on_incident: OnIncident,
+    /// What is kept of the devices' frames.
+    pub capture: CaptureConfig,
+    /// Where what is known of devices' shared folders outlasts a restart; none forgets it.
+    pub shares_folder: Option<PathBuf>,
+    /// Who brings strangers from other sites; none does without it.
+    pub outposts: Option<OutpostsConfig>,
 }
 
 /// What follows from an incident.
@@ -66,6 +85,8 @@ pub struct RelayPorts {
     pub clock: Arc<dyn Clock>,
     /// The way to the devices.
     pub gate: Arc<dyn DeviceGate>,
+    /// Takes the packets of each session.
+    pub captures: Arc<CaptureStore>,
     /// Strangers' connections; the local address of each says whom they called. Does not block.
     pub strangers: std::net::TcpListener,
     /// Devices' connections to anybody; the local address of each says to whom. Does not block.
@@ -82,12 +103,14 @@ pub struct Relay {
     stop: watch::Sender<bool>,
     /// Ends when every session is gone.
     gone: mpsc::Receiver<()>,
+    begun: Begun,
 }
 
 /// What the tasks of a relay share.
 struct Shared {
     devices: Vec<Known>,
     gate: Arc<dyn DeviceGate>,
+    captures: Captures,
     recorder: Arc<Recorder>,
     clock: Arc<dyn Clock>,
     doorkeeper: Arc<Doorkeeper>,
@@ -95,8 +118,15 @@ struct Shared {
     egress: EgressRecords,
     /// Who completed a TCP handshake lately.
     acquainted: Acquainted,
+    /// Who speaks with devices in datagrams.
+    speakers: Mutex<HashSet<Speaker>>,
     /// The addresses of each name of a maker's cloud.
     cloud: Mutex<HashMap<String, Vec<Ipv4Addr>>>,
+    /// Sessions that may have changed a shared folder.
+    visits: Visits,
+    shares: Option<SharesFolder>,
+    /// Permits for looks at shared folders.
+    looks: Arc<Semaphore>,
     refused: LogBudget,
     unreachable: LogBudget,
     stop: watch::Receiver<bool>,
@@ -120,15 +150,31 @@ impl Relay {
         let (stop, stopped) = watch::channel(false);
         let (alive, gone) = mpsc::channel(1);
         let devices: Vec<Known> = config.devices.into_iter().map(Known::new).collect();
+        let parts = CaptureParts {
+            config: config.capture,
+            store: ports.captures,
+            gate: ports.gate.clone(),
+            recorder: ports.recorder.clone(),
+            clock: ports.clock.clone(),
+            _alive: alive.clone(),
+        };
+        let captured: Vec<_> = devices.iter().map(|known| (&known.appliance, &known.target)).collect();
+        let (captures, begun) = Captures::start(parts, &captured)?;
+        let now = in_micros(&*ports.clock);
         let shared = Arc::new(Shared {
             egress: EgressRecords::new(config.on_incident, devices.len()),
+            visits: Visits::new(&devices, now),
+            shares: config.shares_folder.map(SharesFolder::new),
+            looks: Arc::new(Semaphore::new(share::LOOKS_MAX)),
             devices,
             gate: ports.gate,
+            captures,
             recorder: ports.recorder,
             clock: ports.clock,
             doorkeeper: Doorkeeper::of_connections(&config.limits),
             limits: config.limits,
             acquainted: Acquainted::default(),
+            speakers: Mutex::default(),
             cloud: Mutex::default(),
             refused: LogBudget::default(),
             unreachable: LogBudget::default(),
@@ -139,18 +185,33 @@ impl Relay {
             let (device, address) = (&known.appliance.name, known.appliance.address);
             info!(event = events::DEVICE_RELAYED, %device, %address, "device is relayed");
         }
+        if let Some(config) = config.outposts {
+            outposts::start(&shared, config)?;
+        }
         drop(tokio::spawn(stream::accept_all(shared.clone(), strangers)));
         drop(tokio::spawn(datagrams::receive_all(shared.clone())));
         drop(tokio::spawn(sinkhole::accept_all(shared.clone(), sinkhole)));
         drop(tokio::spawn(sinkhole::answer_names(shared.clone(), dns)));
         drop(tokio::spawn(sinkhole::answer_time(shared.clone(), ntp)));
         drop(tokio::spawn(egress::write_told(shared.clone())));
+        drop(tokio::spawn(reset::write_news(shared.clone())));
         for (index, known) in shared.indexed() {
             if known.appliance.egress == EgressProfile::VendorCloud {
                 drop(tokio::spawn(cloud::keep_open(shared.clone(), index)));
             }
+            if known.appliance.share.is_some() {
+                drop(tokio::spawn(share::watch(shared.clone(), index)));
+            }
         }
-        Ok(Self { stop, gone })
+        Ok(Self { stop, gone, begun })
+    }
+
+    /// Resolves when the devices' frames are captured, as far as they can be: who comes before may be missed there.
+    pub async fn capturing(&mut self) {
+        for begun in self.begun.drain(..) {
+            // A thread that is gone captures nothing.
+            let _ = begun.await;
+        }
     }
 
     /// Ends every session and returns when every record is with the log.
@@ -198,7 +259,7 @@ impl Shared {
 
     /// Now, in microseconds since 1970.
     fn now(&self) -> i64 {
-        self.clock.now().unix_millis().saturating_mul(1000)
+        in_micros(&*self.clock)
     }
 
     async fn stopped(&self) {
@@ -219,6 +280,11 @@ impl Shared {
             warn!(event = events::DEVICE_UNREACHABLE, %device, port, %error, suppressed, "device cannot be reached");
         }
     }
+}
+
+/// Now, in microseconds since 1970.
+fn in_micros(clock: &dyn Clock) -> i64 {
+    clock.now().unix_millis().saturating_mul(1000)
 }
 
 fn v4(address: SocketAddr) -> Option<SocketAddrV4> {

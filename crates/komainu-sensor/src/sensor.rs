@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use komainu_decode::Transport;
-use komainu_ports::Clock;
+use komainu_ports::{Clock, LogBudget};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
@@ -18,7 +18,6 @@ use crate::events;
 use crate::host_keys::{HostKeyError, HostKeys};
 use crate::limits::{ConnectionCounts, Doorkeeper, SensorLimits};
 use crate::listener::{self, Edge, Entrance};
-use crate::log_budget::LogBudget;
 use crate::persona::{Door, Persona};
 use crate::service;
 use crate::session::Recorder;

@@ -181,23 +181,25 @@ pub(crate) fn make_keys(service: &Service, keys: &HostKeys) -> Result<(), HostKe
     }
 }
 
-/// Speaks with a client over a connection until it ends. `seed` is what differs from one connection to the next.
-pub(crate) async fn converse(service: &Service, link: &mut Link, seed: u64) -> Ending {
-    match service {
-        Service::Adb(persona) => adb::serve(link, persona, seed).await,
-        Service::Ftp(persona) => ftp::serve(link, persona, seed).await,
-        Service::Http(persona) => http::serve(link, persona).await,
-        Service::Mqtt(persona) => mqtt::serve(link, persona, seed).await,
-        Service::Raw(persona) => raw::serve(link, persona).await,
-        Service::Redis(persona) => redis::serve(link, persona, seed).await,
-        Service::Rtsp(persona) => rtsp::serve(link, persona, seed).await,
-        Service::Sip(persona) => sip::serve(link, persona, seed).await,
-        Service::Smb(persona) => smb::serve(link, persona, seed).await,
-        Service::Ssh(persona) => ssh::serve(link, persona, seed).await,
-        Service::Telnet(persona) => telnet::serve(link, persona, seed).await,
+/// Speaks with a client over a connection, which is not over TLS for SSH, until it ends, and ends its record. `seed` is
+/// what differs from one connection to the next.
+pub(crate) async fn converse(service: &Service, mut link: Box<Link>, seed: u64) {
+    let ending = match service {
+        Service::Adb(persona) => adb::serve(&mut link, persona, seed).await,
+        Service::Ftp(persona) => ftp::serve(&mut link, persona, seed).await,
+        Service::Http(persona) => http::serve(&mut link, persona).await,
+        Service::Mqtt(persona) => mqtt::serve(&mut link, persona, seed).await,
+        Service::Raw(persona) => raw::serve(&mut link, persona).await,
+        Service::Redis(persona) => redis::serve(&mut link, persona, seed).await,
+        Service::Rtsp(persona) => rtsp::serve(&mut link, persona, seed).await,
+        Service::Sip(persona) => sip::serve(&mut link, persona, seed).await,
+        Service::Smb(persona) => smb::serve(&mut link, persona, seed).await,
+        Service::Ssh(persona) => return ssh::serve(link, persona, seed).await,
+        Service::Telnet(persona) => telnet::serve(&mut link, persona, seed).await,
         // These speak in datagrams only, and have no stream.
         Service::Coap(_) | Service::Snmp(_) | Service::Ssdp(_) | Service::Tftp(_) | Service::Wsd(_) => Ending::Closed,
-    }
+    };
+    link.end(ending);
 }
 
 #[cfg(test)]

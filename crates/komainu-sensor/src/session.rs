@@ -5,13 +5,14 @@
 //! protocols' own records, `anomaly`, `fileinfo` and at the end `flow` into `eve.json`; `login`, `command`, `url`,
 //! `artifact` and at the end `honeypot`, the summary, into `honeypot.json`.
 //!
-//! Worst case for one flow in bytes: about 100 KiB for the summary; the contents of files beyond come out of a budget
-//! of the whole process ([`RecordLimits::file_memory_bytes_max`]). A flow that has shown nothing costs about 500 bytes.
+//! Worst case for one flow in bytes: about 100 KiB for the summary, 8 KiB for digests of what was scanned; the contents
+//! of files beyond come out of a budget of the whole process ([`RecordLimits::file_memory_bytes_max`]). A flow that has shown nothing costs about 500 bytes.
 
 mod afterword;
 mod alert;
 mod file;
 mod flow;
+mod scan;
 mod secret;
 mod shell;
 mod summary;
@@ -23,6 +24,7 @@ use komainu_decode::{
     Command, Conversation, Fact, FileEvent, Login, Observer, Oddity, OddityKind, Place, Protocol, Side,
 };
 use komainu_intel::{Classifier, FlowEnds, Watch};
+use komainu_model::{Confidentiality, ReleaseState};
 use serde::Serialize;
 
 pub(crate) use self::afterword::Afterword;
@@ -31,12 +33,15 @@ use self::file::{FileMemory, OpenFile};
 use self::flow::Envelope;
 pub(crate) use self::flow::PacketEnds;
 pub use self::flow::{Flow, community_id};
+pub(crate) use self::scan::Findings;
+use self::scan::Scanned;
 pub use self::secret::Passwords;
 use self::summary::{ArtifactLine, Auth, Bytes, CommandLine, Summary, Url, Via};
-use crate::artifact::{ArtifactStore, Sha256Digest, Stored};
+use crate::artifact::{ArtifactLimits, ArtifactStore, Sha256Digest, Stored};
 use crate::eve::{self, AnyRecord, Log, Text};
 use crate::fetch::{FetchQueue, Order};
 use crate::log::{EventLog, Head, Time};
+use crate::scan::PayloadScans;
 
 /// Lines of one flow. More are counted, not written: one peer must not fill the disk, and what comes after so many
 /// lines is more of the same.
@@ -58,6 +63,19 @@ const FETCHES_MAX: u32 = 24;
 pub struct SensorIdentity {
     /// The sensor's name, the same in all its records.
     pub id: String,
+    /// Where it stands, as its owner calls it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
+    /// The country where it is reached: two letters (ISO 3166-1).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub country: Option<String>,
+}
+
+/// Where a stranger came in when that was not at the sensor: a host at another site that carries strangers to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OutpostIdentity {
+    /// Its name.
+    pub name: String,
     /// Where it stands, as its owner calls it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub site: Option<String>,
@@ -95,6 +113,12 @@ pub struct Target {
 }
 
 impl Target {
+    /// Who may see what is recorded of it.
+    pub(crate) fn confidentiality(&self) -> Confidentiality {
+        let is_confidential = self.release_state == Some(ReleaseState::PreRelease.as_str());
+        if is_confidential { Confidentiality::Confidential } else { Confidentiality::Open }
+    }
+
     /// A target of which nothing else is known.
     pub const fn of_kind(kind: TargetKind) -> Self {
         Self {
@@ -142,8 +166,8 @@ pub struct RecordLimits {
     /// Memory in bytes for the contents of all files that are being carried at the same time. A file for which there
     /// is none is not stored; its digest is still known.
     pub file_memory_bytes_max: u64,
-    /// Artifacts of one flow that are stored. A loop in a shell makes thousands, and one attacker must not fill the
-    /// store; beyond it, digests are still recorded.
+    /// Artifacts of one flow that are stored, and as many that are scanned. A loop in a shell makes thousands, and one
+    /// attacker must not fill the store; beyond it, digests are still recorded.
     pub artifacts_per_flow_max: u32,
     /// Bytes of one flow's artifacts that are stored, for the same reason.
     pub artifact_bytes_per_flow_max: u64,
@@ -172,6 +196,8 @@ pub struct RecorderParts {
     pub limits: RecordLimits,
     /// Who fetches what attackers name; none only records it.
     pub fetches: Option<FetchQueue>,
+    /// Who asks rules about what is brought; none asks nothing.
+    pub scans: Option<PayloadScans>,
 }
 
 /// Makes the records of flows.
@@ -202,6 +228,8 @@ struct Inside {
 pub struct Keeper {
     recorder: Arc<Recorder>,
     target: Arc<Target>,
+    flow: Flow,
+    outpost: Option<Arc<OutpostIdentity>>,
     envelope: Envelope,
     session_id: String,
     /// The session that this one belongs to, as a data connection does to its control connection.
@@ -217,12 +245,15 @@ pub struct Keeper {
     artifact_bytes: u64,
     fetches: u32,
     files: Vec<OpenFile>,
+    scanned: Option<Box<Scanned>>,
     /// What the target said over Telnet and is not written down yet, and since when.
     output: Vec<u8>,
     output_at: i64,
     /// Most connections show nothing that would have to be kept.
     summary: Option<Box<Summary>>,
     watch: Option<Box<Watch>>,
+    /// The file with its packets.
+    pcap_ref: Option<String>,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -243,6 +274,15 @@ impl Recorder {
         &self.parts.log
     }
 
+    /// Bytes of a file that are kept until it is complete, for whoever needs all of it.
+    fn kept_bytes_max(&self) -> u64 {
+        match (&self.parts.artifacts, &self.parts.scans) {
+            (Some(artifacts), _) => artifacts.artifact_bytes_max(),
+            (None, Some(_)) => ArtifactLimits::default().artifact_bytes_max,
+            (None, None) => 0,
+        }
+    }
+
     /// Begins the record of a flow that began at `at`, in microseconds since 1970.
     ///
     /// Its id follows from the sensor, the flow and the time: reading a capture file twice gives the same records.
@@ -253,6 +293,8 @@ impl Recorder {
         Keeper {
             recorder: self.clone(),
             target,
+            flow,
+            outpost: None,
             envelope: Envelope::new(flow, &self.parts.sensor.id, flow_id),
             session_id,
             parent: None,
@@ -266,15 +308,34 @@ impl Recorder {
             artifact_bytes: 0,
             fetches: 0,
             files: Vec::new(),
+            scanned: None,
             output: Vec::new(),
             output_at: at,
             summary: None,
             watch: self.parts.classifier.as_ref().map(|classifier| Box::new(classifier.watch(ends))),
+            pcap_ref: None,
         }
     }
 
+    /// Stores what belongs to no flow that is still recorded.
+    pub(crate) fn keep(&self, contents: &[u8]) -> (Sha256Digest, Stored) {
+        let sha256 = Sha256Digest::of(contents);
+        let stored = match &self.parts.artifacts {
+            Some(artifacts) => artifacts.put(sha256, contents),
+            None => Stored::No,
+        };
+        (sha256, stored)
+    }
+
     /// Writes down something about packets of no flow that is recorded, as a line of `honeypot.json`.
-    pub(crate) fn note_packets(&self, at: i64, ends: PacketEnds, event_type: &'static str, body: &impl Serialize) {
+    pub(crate) fn note_packets(
+        &self,
+        at: i64,
+        ends: PacketEnds,
+        confidentiality: Confidentiality,
+        event_type: &'static str,
+        body: &impl Serialize,
+    ) {
         let envelope = Envelope::of_packets(ends, &self.parts.sensor.id, at);
         let head = Head {
             at,
@@ -282,6 +343,7 @@ impl Recorder {
             ends: envelope.ends(Side::Client),
             app_proto: None,
             rest: &envelope.rest,
+            confidentiality,
         };
         self.parts.log.write(Log::Honeypot, &head, event_type, body);
     }
@@ -398,6 +460,11 @@ impl Observer for Listener<'_> {
 }
 
 impl Keeper {
+    /// Says by which outpost the client came, if by one.
+    pub(crate) fn through(self, outpost: Option<Arc<OutpostIdentity>>) -> Self {
+        Self { outpost, ..self }
+    }
+
     /// The session's id: 32 hexadecimal digits.
     pub fn session_id(&self) -> &str {
         &self.session_id
@@ -412,6 +479,26 @@ impl Keeper {
     pub(crate) fn beside(&self, flow: Flow, at: i64) -> Self {
         let parent = Some(self.session_id.clone());
         Self { parent, ..self.recorder.begin(flow, self.target.clone(), at) }
+    }
+
+    /// Which flow it is the record of.
+    pub(crate) fn flow(&self) -> Flow {
+        self.flow
+    }
+
+    /// Learns in which file the packets of the flow are.
+    pub(crate) fn captured_in(&mut self, pcap_ref: String) {
+        self.pcap_ref = Some(pcap_ref);
+    }
+
+    /// What the flow speaks, as far as it is known.
+    pub(crate) fn app_proto(&self) -> Option<&'static str> {
+        self.protocol.map(Protocol::name)
+    }
+
+    /// Who writes further lines about the flow, also after its end.
+    pub(crate) fn afterword(&self) -> Afterword {
+        Afterword::of(self)
     }
 
     /// Counts what a side sent: packets, and bytes of payload.
@@ -552,12 +639,15 @@ impl Keeper {
         self.watch(at, |watch| watch.captured(contents, matches!(why, "made_executable" | "ran")));
         self.write_file_info(at, Side::Client, &FileInfo::of_whole(name, sha256, contents.len() as u64, stored));
         self.artifact(at, ArtifactLine::new(at, sha256, contents, name, Via::Shell(why), stored));
+        self.scan(at, sha256, contents);
     }
 
-    /// Stores what is no file, such as what was said at a port that nobody understands.
-    pub(crate) fn keep(&mut self, contents: &[u8]) -> (Sha256Digest, bool) {
+    /// Stores what is no file, such as what was said at a port that nobody understands, and has it scanned.
+    pub(crate) fn keep(&mut self, at: i64, contents: &[u8]) -> (Sha256Digest, bool) {
         let sha256 = Sha256Digest::of(contents);
-        (sha256, self.store(sha256, contents) != Stored::No)
+        let is_stored = self.store(sha256, contents) != Stored::No;
+        self.scan(at, sha256, contents);
+        (sha256, is_stored)
     }
 
     /// Writes down something else about the target, as a line of `honeypot.json`.
@@ -577,11 +667,7 @@ impl Keeper {
                     let what = "too_many_open_files";
                     return self.oddity(at, Oddity { kind: OddityKind::Bound, what });
                 }
-                let is_ours = self.target.kind == TargetKind::Emulated && side == Side::Server;
-                let bytes_max = match &self.recorder.parts.artifacts {
-                    Some(artifacts) if !is_ours => artifacts.artifact_bytes_max(),
-                    Some(_) | None => 0,
-                };
+                let bytes_max = if self.is_ours(side) { 0 } else { self.recorder.kept_bytes_max() };
                 self.files.push(OpenFile::new(file, side, name, via, bytes_max, self.recorder.file_memory.clone()));
             }
             FileEvent::Part { file, offset, bytes } => {
@@ -614,10 +700,22 @@ impl Keeper {
         };
         info.stored = matches!(stored, Some(Stored::New | Stored::Known));
         self.write_file_info(at, ended.side, &info);
-        if let (Some(contents), Some(stored)) = (&ended.contents, stored) {
-            let via = Via::File(ended.via);
-            self.artifact(at, ArtifactLine::new(at, ended.sha256, contents, &ended.name, via, stored));
+        match (&ended.contents, stored) {
+            (Some(contents), Some(stored)) => {
+                let via = Via::File(ended.via);
+                self.artifact(at, ArtifactLine::new(at, ended.sha256, contents, &ended.name, via, stored));
+                self.scan(at, ended.sha256, contents);
+            }
+            (None, _) if ended.bytes > 0 && !self.is_ours(ended.side) => {
+                self.not_scanned(at, ended.sha256, ended.bytes);
+            }
+            _ => {}
         }
+    }
+
+    /// Whether what a side sends was made by us.
+    fn is_ours(&self, side: Side) -> bool {
+        self.target.kind == TargetKind::Emulated && side == Side::Server
     }
 
     fn store(&mut self, sha256: Sha256Digest, contents: &[u8]) -> Stored {
@@ -658,13 +756,18 @@ impl Keeper {
         self.write(at, Log::Eve, "anomaly", &anomaly);
     }
 
-    /// Writes the summary of a flow that ended at `at`.
+    /// Writes the summary of a flow that ended at `at`, as soon as what was brought in it is scanned.
     pub fn end(mut self, at: i64, ending: Ending) {
         self.write_output();
         for open in std::mem::take(&mut self.files) {
             self.end_file(at, open, false);
         }
         self.watch(at, |watch| watch.finish(at));
+        self.close_when_scanned(at, ending);
+    }
+
+    /// Writes the summary.
+    fn close(self, at: i64, ending: Ending) {
         let verdict = self.watch.as_ref().map(|watch| watch.verdict(at));
         let [to_server, to_client] = self.counted;
         let knows_packets = to_server.packets + to_client.packets > 0;
@@ -702,11 +805,14 @@ impl Keeper {
                 duration_ms: age_us / 1_000,
                 ended: ending,
                 lines_left_out: self.lines_left_out,
+                scans_left_out: self.scanned.as_ref().map_or(0, |scanned| scanned.left_out),
             },
             sensor: &self.recorder.parts.sensor,
             target: &self.target,
+            outpost: self.outpost.as_deref(),
             summary: self.summary.as_deref().unwrap_or(&nothing),
             verdict: verdict.as_ref().map(VerdictLine::new),
+            pcap_ref: self.pcap_ref.as_deref(),
             bytes_toserver: to_server.bytes,
             bytes_toclient: to_client.bytes,
         };
@@ -741,6 +847,7 @@ impl Keeper {
             ends: self.envelope.ends(Side::Client),
             app_proto: self.protocol.map(Protocol::name),
             rest: &self.envelope.rest,
+            confidentiality: self.target.confidentiality(),
         }
     }
 }
@@ -813,10 +920,14 @@ struct HoneypotLine<'a> {
     session: SessionLine<'a>,
     sensor: &'a SensorIdentity,
     target: &'a Target,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outpost: Option<&'a OutpostIdentity>,
     #[serde(flatten)]
     summary: &'a Summary,
     #[serde(flatten)]
     verdict: Option<VerdictLine<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pcap_ref: Option<&'a str>,
     bytes_toserver: u64,
     bytes_toclient: u64,
 }
@@ -832,6 +943,8 @@ struct SessionLine<'a> {
     ended: Ending,
     #[serde(skip_serializing_if = "is_zero")]
     lines_left_out: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    scans_left_out: u64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]

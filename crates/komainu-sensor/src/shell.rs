@@ -31,7 +31,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use files::{Errno, Files, Kind as FileKind, Opened, Stat, join, split};
-pub(crate) use machine::{Cpu, Machine};
+pub(crate) use machine::{Cpu, Machine, Mount};
 pub(crate) use run::note_of;
 use run::{Run, Scope, Speaker, Stop, Variable};
 use syntax::{Reader, Trouble};

@@ -11,17 +11,19 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use komainu_ports::SpoolEpoch;
+use komainu_model::Confidentiality;
+use komainu_ports::{LogBudget, SpoolEpoch};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tracing::error;
 
+use crate::capture_store::CaptureStore;
 use crate::eve::Log;
 use crate::events;
-use crate::log_budget::LogBudget;
 
 /// The largest segment in bytes: what the hub takes at once.
 pub(crate) const SEGMENT_BYTES_MAX: u64 = 1024 * 1024;
@@ -50,6 +52,8 @@ pub struct Spool {
     /// Bytes of all segments. Kept beside the state, for everybody who comes in asks.
     bytes: AtomicU64,
     lines_lost: AtomicU64,
+    /// Captures that wait for the hub in what records leave of the bound.
+    captures: Option<Arc<CaptureStore>>,
     budget: LogBudget,
     /// Told when a segment is sealed.
     pub(crate) sealed: Notify,
@@ -129,9 +133,24 @@ impl Spool {
             state: Mutex::new(State { open: None, next: 0, sealed: sealed.into() }),
             bytes: AtomicU64::new(bytes),
             lines_lost: AtomicU64::new(0),
+            captures: None,
             budget: LogBudget::default(),
             sealed: Notify::new(),
         })
+    }
+
+    /// Lets captures wait within the same bound. Records push the oldest of them out, captures never push out records.
+    pub fn beside(self, captures: Arc<CaptureStore>) -> Self {
+        let spool = Self { captures: Some(captures), ..self };
+        spool.leave_the_rest(spool.bytes.load(Ordering::Relaxed));
+        spool
+    }
+
+    /// Leaves to captures what records of so many bytes do not take.
+    fn leave_the_rest(&self, bytes: u64) {
+        if let Some(captures) = &self.captures {
+            captures.leave(self.bytes_max.saturating_sub(bytes));
+        }
     }
 
     /// The name of an epoch that begins at `at_unix_ms`: later ones come later, and `random` keeps apart what begins at
@@ -142,12 +161,12 @@ impl Spool {
 
     /// Appends whole lines of an event log. A disk that fails, or a bound that is reached, costs lines, which are
     /// counted.
-    pub(crate) fn append(&self, log: Log, lines: &[u8]) {
+    pub(crate) fn append(&self, log: Log, confidentiality: Confidentiality, lines: &[u8]) {
         let mut state = self.state.lock();
         let mut wrapped = Vec::with_capacity(lines.len() + lines.len() / 8);
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
             let before = wrapped.len();
-            wrap(log, line, &mut wrapped);
+            wrap(log, confidentiality, line, &mut wrapped);
             let open_bytes = state.open.as_ref().map_or(0, |open| open.bytes);
             if open_bytes + wrapped.len() as u64 <= SEGMENT_BYTES_MAX {
                 continue;
@@ -170,9 +189,12 @@ impl Spool {
             return;
         }
         let bytes = lines.len() as u64;
-        if self.bytes.load(Ordering::Relaxed).saturating_add(bytes) > self.bytes_max {
+        let after = self.bytes.load(Ordering::Relaxed).saturating_add(bytes);
+        if after > self.bytes_max {
             return self.lose(lines, "spool_bytes_max", None);
         }
+        // Before the lines are there, so that both together never exceed the bound.
+        self.leave_the_rest(after);
         match self.write(state, lines) {
             Ok(()) => drop(self.bytes.fetch_add(bytes, Ordering::Relaxed)),
             Err(error) => self.lose(lines, "disk", Some(&error)),
@@ -232,7 +254,7 @@ impl Spool {
         if let Err(error) = seal() {
             // Its lines may be there all the same: the next start seals what it finds.
             error!(event = events::SPOOL_NOT_WRITTEN, why = "disk", %error, "a segment cannot be sealed");
-            self.bytes.fetch_sub(open.bytes, Ordering::Relaxed);
+            self.release(open.bytes);
             return;
         }
         let sealed_at = open.file.metadata().and_then(|file| file.modified()).ok();
@@ -294,8 +316,14 @@ impl Spool {
         let mut state = self.state.lock();
         if state.sealed.front() == Some(segment) {
             state.sealed.pop_front();
-            self.bytes.fetch_sub(segment.bytes, Ordering::Relaxed);
+            self.release(segment.bytes);
         }
+    }
+
+    /// Notes that so many bytes wait no longer.
+    fn release(&self, bytes: u64) {
+        let before = self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.leave_the_rest(before.saturating_sub(bytes));
     }
 
     fn path(&self, segment: &Segment) -> PathBuf {
@@ -303,11 +331,15 @@ impl Spool {
     }
 }
 
-/// A line as the hub takes it: which log it is of, and the line.
-fn wrap(log: Log, line: &[u8], to: &mut Vec<u8>) {
+/// A line as the hub takes it: which log it is of, whether it is confidential, and the line.
+fn wrap(log: Log, confidentiality: Confidentiality, line: &[u8], to: &mut Vec<u8>) {
     to.extend_from_slice(match log {
-        Log::Eve => b"{\"log\":\"eve\",\"line\":",
-        Log::Honeypot => b"{\"log\":\"honeypot\",\"line\":",
+        Log::Eve => b"{\"log\":\"eve\",",
+        Log::Honeypot => b"{\"log\":\"honeypot\",",
+    });
+    to.extend_from_slice(match confidentiality {
+        Confidentiality::Open => b"\"line\":",
+        Confidentiality::Confidential => b"\"confidential\":true,\"line\":",
     });
     to.extend_from_slice(line.strip_suffix(b"\n").unwrap_or(line));
     to.extend_from_slice(b"}\n");
@@ -375,11 +407,11 @@ mod tests {
     fn lines_come_out_in_order_and_once() {
         let folder = tempfile::tempdir().unwrap();
         let spool = open(folder.path(), 1);
-        spool.append(Log::Eve, b"{\"a\":1}\n{\"a\":2}\n");
-        spool.append(Log::Honeypot, b"{\"b\":1}\n");
+        spool.append(Log::Eve, Confidentiality::Open, b"{\"a\":1}\n{\"a\":2}\n");
+        spool.append(Log::Honeypot, Confidentiality::Open, b"{\"b\":1}\n");
         assert_eq!(spool.first(), None, "an open segment does not go out");
         spool.seal_now();
-        spool.append(Log::Eve, b"{\"a\":3}\n");
+        spool.append(Log::Eve, Confidentiality::Open, b"{\"a\":3}\n");
         spool.seal_now();
         spool.seal_now();
         let first = "{\"log\":\"eve\",\"line\":{\"a\":1}}\n{\"log\":\"eve\",\"line\":{\"a\":2}}\n\
@@ -394,16 +426,16 @@ mod tests {
     fn a_start_seals_what_the_last_one_left_without_its_torn_line() {
         let folder = tempfile::tempdir().unwrap();
         let spool = open(folder.path(), 7);
-        spool.append(Log::Eve, b"{\"sealed\":1}\n");
+        spool.append(Log::Eve, Confidentiality::Open, b"{\"sealed\":1}\n");
         spool.seal_now();
-        spool.append(Log::Eve, b"{\"open\":1}\n");
+        spool.append(Log::Eve, Confidentiality::Open, b"{\"open\":1}\n");
         drop(spool);
         let torn = folder.path().join(name_of(SpoolEpoch::new(7), 1, Stage::Open));
         OpenOptions::new().append(true).open(&torn).unwrap().write_all(b"{\"log\":\"eve\",\"li").unwrap();
         fs::write(folder.path().join(name_of(SpoolEpoch::new(7), 2, Stage::Open)), b"{\"torn").unwrap();
         // The clock was set back meanwhile.
         let spool = open(folder.path(), 3);
-        spool.append(Log::Eve, b"{\"new\":1}\n");
+        spool.append(Log::Eve, Confidentiality::Open, b"{\"new\":1}\n");
         spool.seal_now();
         let drained = drain(&spool);
         let names: Vec<_> = drained.iter().map(|(epoch, sequence, _)| (*epoch, *sequence)).collect();
@@ -417,9 +449,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let spool = open(folder.path(), 1);
         let line = format!("{{\"a\":\"{}\"}}\n", "x".repeat(100_000));
-        spool.append(Log::Eve, line.repeat(25).as_bytes());
-        spool.append(Log::Eve, format!("\"{}\"\n", "x".repeat(SEGMENT_BYTES_MAX as usize)).as_bytes());
-        spool.append(Log::Eve, line.as_bytes());
+        spool.append(Log::Eve, Confidentiality::Open, line.repeat(25).as_bytes());
+        spool.append(
+            Log::Eve,
+            Confidentiality::Open,
+            format!("\"{}\"\n", "x".repeat(SEGMENT_BYTES_MAX as usize)).as_bytes(),
+        );
+        spool.append(Log::Eve, Confidentiality::Open, line.as_bytes());
         spool.seal_now();
         let drained = drain(&spool);
         assert!(drained.iter().all(|(_, _, text)| text.len() as u64 <= SEGMENT_BYTES_MAX));
@@ -436,7 +472,7 @@ mod tests {
         let line = format!("\"{}\"\n", "x".repeat(176));
         for lines in 0..6 {
             assert_eq!(spool.is_nearly_full(), lines >= 5, "{lines}");
-            spool.append(Log::Eve, line.as_bytes());
+            spool.append(Log::Eve, Confidentiality::Open, line.as_bytes());
         }
         spool.seal_now();
         assert_eq!(spool.standing().lines_lost, 1);
@@ -444,12 +480,40 @@ mod tests {
         assert!(!spool.is_nearly_full());
     }
 
+    /// With the hub away the oldest captures go first, and records never do for a capture.
+    #[test]
+    fn records_push_captures_out_and_captures_no_records() {
+        let folder = tempfile::tempdir().unwrap();
+        let captures = Arc::new(CaptureStore::open(&folder.path().join("captures"), 1 << 20).unwrap());
+        let spool = Spool::open(&folder.path().join("spool"), 1_000, SpoolEpoch::new(1)).unwrap();
+        let spool = spool.beside(captures.clone());
+        let add = |number: u32| {
+            let session = komainu_ports::RecordedSession::parse(&format!("{number:032x}")).unwrap();
+            captures.add(session, Confidentiality::Open, &[0; 300])
+        };
+        assert!((0..3).all(add));
+        let line = format!("\"{}\"\n", "x".repeat(176));
+        let mut seen = Vec::new();
+        for _ in 0..5 {
+            spool.append(Log::Eve, Confidentiality::Open, line.as_bytes());
+            let (waiting, records) = (captures.standing(), spool.standing());
+            assert!(records.bytes + waiting.bytes <= 1_000, "{records:?} {waiting:?}");
+            seen.push((waiting.captures, waiting.dropped));
+        }
+        assert_eq!(seen, [(2, 1), (2, 1), (1, 2), (0, 3), (0, 3)]);
+        assert!(!add(9), "captures push no records out");
+        spool.seal_now();
+        assert_eq!((spool.standing().lines_lost, captures.standing().dropped), (0, 4));
+        assert_eq!(drain(&spool)[0].2.lines().count(), 5);
+        assert!(add(10), "there is room again");
+    }
+
     #[test]
     fn what_the_hub_refuses_is_set_aside() {
         let folder = tempfile::tempdir().unwrap();
         let spool = open(folder.path(), 1);
         for _ in 0..ASIDE_MAX + 3 {
-            spool.append(Log::Eve, b"{}\n");
+            spool.append(Log::Eve, Confidentiality::Open, b"{}\n");
             spool.seal_now();
             spool.set_aside(&spool.first().unwrap()).unwrap();
         }

@@ -1,23 +1,31 @@
 //! The uplink: it sends what is in the spool to the hub, and word of the sensor's health.
 //!
+//! Captures of sessions go when no segment waits, the oldest first, until the hub has each.
+//!
 //! Segments go one after the other, each again and again until the hub has it; behind each go the artifacts that it
 //! names and that the hub does not have. A segment leaves the spool when it and its artifacts are with the hub, so a
 //! sensor that is killed in between sends it once more and the hub sees that it knows it.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use reqwest::{Certificate, Client, Identity, Method, Response, StatusCode};
+use bytes::Bytes;
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use komainu_model::Confidentiality;
+use reqwest::{Body, Certificate, Client, Identity, Method, RequestBuilder, Response, StatusCode};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{error, info, warn};
 
-use crate::artifact::{ArtifactError, ArtifactStore, Sha256Digest};
+use crate::artifact::{ArtifactError, ArtifactStore, Contents, Sha256Digest};
+use crate::capture_store::{CaptureDropped, CaptureStore, SessionCapture};
 use crate::events;
 use crate::spool::{Segment, Spool};
 
@@ -29,6 +37,18 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long an artifact may take: 32 MiB over a slow line.
 const ARTIFACT_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// How long a capture may take: 8 MiB over a slow line.
+const CAPTURE_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Chunks of an artifact, of 64 KiB, that are read ahead of what is sent.
+const CHUNKS_AHEAD: usize = 2;
+
+/// How long the reading of an artifact may go on after its request has ended.
+const READING_GRACE: Duration = Duration::from_secs(5);
+
+/// Says of what is sent, and of what the hub has, whether it is confidential: `yes` or `no`.
+const CONFIDENTIAL: &str = "komainu-confidential";
 
 /// How often the hub hears of the sensor's health.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(30);
@@ -61,6 +81,8 @@ pub struct UplinkPorts {
     pub spool: Arc<Spool>,
     /// The artifacts that segments name.
     pub artifacts: Arc<ArtifactStore>,
+    /// The captures of sessions.
+    pub captures: Arc<CaptureStore>,
     /// Says how the sensor is.
     pub health: Box<dyn Fn() -> Health + Send + Sync>,
 }
@@ -84,6 +106,12 @@ pub struct Health {
     pub spool_age_s: u64,
     /// Lines that could not be written down since it started.
     pub lines_lost: u64,
+    /// Captures of sessions that wait for the hub.
+    pub captures: u64,
+    /// Their bytes.
+    pub captures_bytes: u64,
+    /// Captures that were dropped since it started, before the hub had them.
+    pub captures_dropped: u64,
     /// What is open: persona, service and port.
     pub doors: Vec<String>,
 }
@@ -176,14 +204,17 @@ impl Sender {
             if Instant::now() >= self.health_at {
                 self.send_health().await;
             }
-            let is_sent = match self.ports.spool.first() {
-                Some(segment) => self.send_segment(&segment).await,
-                None if *stop.borrow() => return,
-                None => {
+            let waiting = (self.ports.spool.first(), self.ports.captures.first());
+            let is_sent = match waiting {
+                (Some(segment), _) => self.send_segment(&segment).await,
+                (None, Some(capture)) => self.send_capture(&capture).await,
+                (None, None) if *stop.borrow() => return,
+                (None, None) => {
                     tokio::select! {
                         biased;
                         _ = stop.wait_for(|stop| *stop) => {}
                         () = self.ports.spool.sealed.notified() => {}
+                        () = self.ports.captures.added.notified() => {}
                         () = tokio::time::sleep_until(self.health_at) => {}
                     }
                     continue;
@@ -235,8 +266,8 @@ impl Sender {
             }
             Outcome::Failed(_) => return false,
         }
-        for sha256 in artifacts {
-            if !self.send_artifact(sha256).await {
+        for (sha256, confidentiality) in artifacts {
+            if !self.send_artifact(sha256, confidentiality).await {
                 return false;
             }
         }
@@ -254,42 +285,77 @@ impl Sender {
         }
     }
 
-    /// Sends an artifact that the hub does not have; false when it is worth another try.
-    async fn send_artifact(&mut self, sha256: Sha256Digest) -> bool {
+    /// Sends a capture; true when it has left the store.
+    async fn send_capture(&mut self, capture: &SessionCapture) -> bool {
+        let captures = self.ports.captures.clone();
+        let (store, wanted) = (captures.clone(), *capture);
+        let read = tokio::task::spawn_blocking(move || store.read(&wanted)).await;
+        let pcapng = match read.unwrap_or_else(|error| Err(io::Error::other(error))) {
+            Ok(pcapng) => pcapng,
+            Err(error) => {
+                captures.give_up(capture, CaptureDropped::Disk, Some(&error));
+                return true;
+            }
+        };
+        let path = format!("captures/{}", capture.session);
+        let request =
+            self.build(Method::PUT, &path, CAPTURE_TIMEOUT).header(CONFIDENTIAL, word_of(capture.confidentiality));
+        let outcome = outcome(request.body(pcapng).send().await);
+        self.note(&outcome);
+        match outcome {
+            Outcome::Done => match captures.remove(capture) {
+                Ok(()) => true,
+                Err(error) => {
+                    error!(event = events::SPOOL_NOT_WRITTEN, why = "disk", %error, "a capture cannot be removed");
+                    self.failures = self.failures.saturating_add(1);
+                    false
+                }
+            },
+            Outcome::Refused(_) => {
+                captures.give_up(capture, CaptureDropped::Refused, None);
+                true
+            }
+            Outcome::Failed(_) => false,
+        }
+    }
+
+    /// Sends an artifact that the hub does not have, or has as something confidential that is none; false when it is
+    /// worth another try.
+    async fn send_artifact(&mut self, sha256: Sha256Digest, confidentiality: Confidentiality) -> bool {
         let path = format!("artifacts/{sha256}");
-        let is_known = match self.request(Method::HEAD, &path, Vec::new(), REQUEST_TIMEOUT).await {
-            Ok(response) if response.status() == StatusCode::NOT_FOUND => false,
+        match self.request(Method::HEAD, &path, Vec::new(), REQUEST_TIMEOUT).await {
+            Ok(response) if response.status() == StatusCode::NOT_FOUND => {}
+            Ok(response) if response.status() == StatusCode::OK => {
+                let is_confidential = response.headers().get(CONFIDENTIAL).is_some_and(|word| word == "yes");
+                if !is_confidential || confidentiality == Confidentiality::Confidential {
+                    return true;
+                }
+            }
             answer => match outcome(answer) {
-                Outcome::Done => true,
-                Outcome::Refused(_) => false,
+                Outcome::Done | Outcome::Refused(_) => {}
                 failed @ Outcome::Failed(_) => {
                     self.note(&failed);
                     return false;
                 }
             },
-        };
-        if is_known {
-            return true;
         }
-        let store = self.ports.artifacts.clone();
-        let read = tokio::task::spawn_blocking(move || store.read(sha256)).await;
-        let contents = match read {
-            Ok(Ok(contents)) => contents,
-            Ok(Err(error @ (ArtifactError::Missing { .. } | ArtifactError::Damaged { .. }))) => {
-                warn!(event = events::ARTIFACT_NOT_SENT, %sha256, %error, "artifact cannot be sent");
-                return true;
-            }
-            Ok(Err(error @ ArtifactError::Io { .. })) => {
-                warn!(event = events::ARTIFACT_NOT_SENT, %sha256, %error, "artifact cannot be read now");
-                self.failures = self.failures.saturating_add(1);
-                return false;
-            }
-            Err(error) => {
-                warn!(event = events::ARTIFACT_NOT_SENT, %sha256, %error, "artifact cannot be read");
-                return true;
-            }
+        let contents = match self.ports.artifacts.contents(sha256) {
+            Ok(contents) => contents,
+            Err(error) => return self.note_unreadable(sha256, &error),
         };
-        let outcome = outcome(self.request(Method::PUT, &path, contents, ARTIFACT_TIMEOUT).await);
+        let (body, reading) = StreamedBody::of(contents);
+        let request = self.build(Method::PUT, &path, ARTIFACT_TIMEOUT).header(CONFIDENTIAL, word_of(confidentiality));
+        let outcome = outcome(request.body(Body::wrap(body)).send().await);
+        // As a rule the body is gone, and whoever reads for it ends at the next chunk. After an early answer the connection
+        // may hold it for longer; then the answer says all that there is to know.
+        let read = match timeout(READING_GRACE, reading).await {
+            Ok(Ok(read)) => read,
+            Ok(Err(error)) => Err(ArtifactError::Io { sha256, source: io::Error::other(error) }),
+            Err(_elapsed) => Ok(()),
+        };
+        if let Err(error) = read {
+            return self.note_unreadable(sha256, &error);
+        }
         self.note(&outcome);
         match outcome {
             Outcome::Done => true,
@@ -301,6 +367,21 @@ impl Sender {
         }
     }
 
+    /// Notes that an artifact cannot be read; false when it is worth another try.
+    fn note_unreadable(&mut self, sha256: Sha256Digest, error: &ArtifactError) -> bool {
+        match error {
+            ArtifactError::Missing { .. } | ArtifactError::Damaged { .. } => {
+                warn!(event = events::ARTIFACT_NOT_SENT, %sha256, %error, "artifact cannot be sent");
+                true
+            }
+            ArtifactError::Io { .. } => {
+                warn!(event = events::ARTIFACT_NOT_SENT, %sha256, %error, "artifact cannot be read now");
+                self.failures = self.failures.saturating_add(1);
+                false
+            }
+        }
+    }
+
     async fn request(
         &self,
         method: Method,
@@ -308,7 +389,11 @@ impl Sender {
         body: Vec<u8>,
         time_max: Duration,
     ) -> Result<Response, reqwest::Error> {
-        self.client.request(method, format!("{}/{path}", self.base)).timeout(time_max).body(body).send().await
+        self.build(method, path, time_max).body(body).send().await
+    }
+
+    fn build(&self, method: Method, path: &str, time_max: Duration) -> RequestBuilder {
+        self.client.request(method, format!("{}/{path}", self.base)).timeout(time_max)
     }
 
     /// Counts failures, and says when the hub stops or begins to answer.
@@ -336,9 +421,9 @@ impl Sender {
     }
 }
 
-/// How long to wait after so many failures: twice as long each time, and a part of it by chance, so that sensors which
-/// lost their hub together do not come back together. What chance there is comes from `seed`.
-fn pause_after(failures: u32, seed: u64) -> Duration {
+/// How long to wait after so many failures: twice as long each time, and a part of it by chance, so that those who
+/// lost the other side together do not come back together. What chance there is comes from `seed`.
+pub(crate) fn pause_after(failures: u32, seed: u64) -> Duration {
     let doubled = PAUSE_FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(PAUSE_LAST);
     // A step of SplitMix64: neighbouring seeds give unlike numbers.
     let mixed = (seed ^ u64::from(failures)).wrapping_add(0x9E37_79B9_7F4A_7C15).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -370,12 +455,68 @@ fn with_causes(error: &dyn std::error::Error) -> String {
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
-/// The artifacts that the lines of a segment say are stored.
-fn artifacts_in(lines: &[u8]) -> BTreeSet<Sha256Digest> {
+fn word_of(confidentiality: Confidentiality) -> &'static str {
+    match confidentiality {
+        Confidentiality::Open => "no",
+        Confidentiality::Confidential => "yes",
+    }
+}
+
+/// The contents of an artifact as the body of a request: what is in memory of it is a few chunks.
+struct StreamedBody {
+    chunks: mpsc::Receiver<Result<Bytes, io::Error>>,
+    bytes_left: u64,
+}
+
+impl StreamedBody {
+    /// The body, and the task that reads for it; that ends when the body is dropped.
+    fn of(mut contents: Contents) -> (Self, JoinHandle<Result<(), ArtifactError>>) {
+        let (sender, chunks) = mpsc::channel(CHUNKS_AHEAD);
+        let bytes_left = contents.bytes();
+        let reading = tokio::task::spawn_blocking(move || {
+            loop {
+                match contents.next_chunk() {
+                    Ok(Some(chunk)) if sender.blocking_send(Ok(Bytes::copy_from_slice(chunk))).is_ok() => {}
+                    Ok(_) => return Ok(()),
+                    Err(error) => {
+                        // The request breaks off, so that the hub keeps nothing of it.
+                        let _ = sender.blocking_send(Err(io::ErrorKind::InvalidData.into()));
+                        return Err(error);
+                    }
+                }
+            }
+        });
+        (Self { chunks, bytes_left }, reading)
+    }
+}
+
+impl HttpBody for StreamedBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        self.chunks.poll_recv(context).map(|chunk| {
+            Some(chunk?.map(|chunk| {
+                self.bytes_left = self.bytes_left.saturating_sub(chunk.len() as u64);
+                Frame::data(chunk)
+            }))
+        })
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.bytes_left)
+    }
+}
+
+/// The artifacts that the lines of a segment say are stored, and who may see each: one that came to a target that is no
+/// secret is none.
+fn artifacts_in(lines: &[u8]) -> BTreeMap<Sha256Digest, Confidentiality> {
     #[derive(serde::Deserialize)]
     struct Line<'a> {
+        #[serde(default)]
+        confidential: bool,
         #[serde(borrow)]
-        line: std::collections::BTreeMap<&'a str, &'a RawValue>,
+        line: BTreeMap<&'a str, &'a RawValue>,
     }
     #[derive(serde::Deserialize)]
     struct Stored<'a> {
@@ -388,9 +529,15 @@ fn artifacts_in(lines: &[u8]) -> BTreeSet<Sha256Digest> {
         let line: Line<'_> = says_so.then(|| serde_json::from_slice(line).ok())??;
         let event_type: &str = serde_json::from_str(line.line.get("event_type")?.get()).ok()?;
         let stored: Stored<'_> = serde_json::from_str(line.line.get(event_type)?.get()).ok()?;
-        stored.stored.then(|| Sha256Digest::parse(stored.sha256))?
+        let confidentiality = if line.confidential { Confidentiality::Confidential } else { Confidentiality::Open };
+        stored.stored.then(|| Some((Sha256Digest::parse(stored.sha256)?, confidentiality)))?
     };
-    lines.split(|byte| *byte == b'\n').filter_map(of_line).collect()
+    let mut artifacts = BTreeMap::new();
+    for (sha256, confidentiality) in lines.split(|byte| *byte == b'\n').filter_map(of_line) {
+        let known = artifacts.entry(sha256).or_insert(confidentiality);
+        *known = (*known).min(confidentiality);
+    }
+    artifacts
 }
 
 /// What is in every line that tells of a stored artifact.
@@ -449,5 +596,22 @@ mod tests {
         check("{\"stored\":true", 0);
         let twice = line(&told("fileinfo", r#""stored":true"#)) + &line(&told("artifact", r#""stored":true"#));
         assert_eq!(artifacts_in(twice.as_bytes()).len(), 1);
+    }
+
+    #[test]
+    fn an_artifact_that_came_to_an_open_target_is_no_secret() {
+        let digest = Sha256Digest::of(b"x");
+        let line = |mark: &str| {
+            let told = format!(r#"{{"event_type":"artifact","artifact":{{"sha256":"{digest}","stored":true}}}}"#);
+            format!("{{\"log\":\"honeypot\",{mark}\"line\":{told}}}\n")
+        };
+        let (open, confidential) = (line(""), line("\"confidential\":true,"));
+        let check = |lines: String, expected| {
+            assert_eq!(artifacts_in(lines.as_bytes()).get(&digest), Some(&expected), "{lines}");
+        };
+        check(open.clone(), Confidentiality::Open);
+        check(confidential.repeat(2), Confidentiality::Confidential);
+        check(format!("{confidential}{open}"), Confidentiality::Open);
+        check(format!("{open}{confidential}"), Confidentiality::Open);
     }
 }

@@ -104,7 +104,7 @@ mod tests {
             payload: b"",
         };
         assert_eq!(
-            records(&Event::Message(message))[0].body.to_string(),
+            crate::eve::sorted(&records(&Event::Message(message))[0].body),
             joined(
                 r#"{"block2":{"more":true,"number":1,"size":256},"code":"0.01","discovery":true,"message_id":7,
             "method":"GET","observe":0,"payload_length":0,"token":"ab01","type":"CON",

@@ -64,7 +64,7 @@ mod tests {
         let client = Some(Party { identification: Some(identification), hassh: Some(&hassh) });
         let records = records(&Event::Handshake { client, server: None });
         assert_eq!(
-            records[0].body.to_string(),
+            crate::eve::sorted(&records[0].body),
             joined(
                 r#"{"client":{"hassh":{"hash":"0123","string":"kex;enc;mac;none"},"proto_version":"2.0",
             "software_version":"Go"}}"#

@@ -562,6 +562,7 @@ impl Scene {
             passwords: Passwords::Clear,
             limits: RecordLimits::default(),
             fetches: Some(fetcher.queue()),
+            scans: None,
         });
         Self { kept, log, artifacts, recorder, fetcher, flows: AtomicUsize::new(0), _folder: folder }
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use komainu_decode::Transport;
 use serde::Deserialize;
 
+use super::mount::{MountText, mount_all};
 use super::{Accounts, Device, Door, Persona, PersonaError, Source, Target, TargetKind};
 use crate::service::Service;
 use crate::service::adb::{Adb, AdbText};
@@ -40,6 +41,8 @@ struct PersonaText {
     busybox: Option<String>,
     #[serde(default)]
     account: Vec<AccountText>,
+    #[serde(default)]
+    mount: Vec<MountText>,
     #[serde(default)]
     http: Vec<HttpText>,
     #[serde(default)]
@@ -91,7 +94,7 @@ pub(super) fn persona(name: &str, source: &Source<'_>) -> Result<Persona, Person
     let bytes = source.persona_file()?;
     let mut text: PersonaText =
         toml::from_slice(&bytes).map_err(|source| PersonaError::Form { name: name.to_owned(), source })?;
-    let device = device(name, source, &mut text);
+    let device = device(name, source, &mut text)?;
     for (field, value) in [("name", &text.name), ("type", &text.r#type), ("host_name", &text.host_name)] {
         if value.is_empty() || value.chars().any(|letter| letter.is_control() || letter.is_whitespace()) {
             return Err(device.wrong(field, "must be a word"));
@@ -108,7 +111,7 @@ pub(super) fn persona(name: &str, source: &Source<'_>) -> Result<Persona, Person
     Ok(Persona { name: text.name, target: Arc::new(target), doors })
 }
 
-fn device<'a>(persona: &'a str, source: &'a Source<'a>, text: &mut PersonaText) -> Device<'a> {
+fn device<'a>(persona: &'a str, source: &'a Source<'a>, text: &mut PersonaText) -> Result<Device<'a>, PersonaError> {
     let accounts = std::mem::take(&mut text.account).into_iter().map(|one| (one.user.into(), one.password.into()));
     let mut machine = Machine::new(cpu(text.cpu), &text.host_name);
     if let Some(kernel) = text.kernel.take() {
@@ -117,7 +120,7 @@ fn device<'a>(persona: &'a str, source: &'a Source<'a>, text: &mut PersonaText) 
     if let Some(busybox) = text.busybox.take() {
         machine.busybox_version = busybox;
     }
-    Device {
+    let mut device = Device {
         persona,
         source,
         name: text.name.clone(),
@@ -125,8 +128,11 @@ fn device<'a>(persona: &'a str, source: &'a Source<'a>, text: &mut PersonaText) 
         model: text.model.clone(),
         firmware: text.firmware.clone(),
         accounts: Accounts(accounts.collect()),
-        machine: Arc::new(machine),
-    }
+        machine: Arc::new(machine.clone()),
+    };
+    mount_all(&mut machine, std::mem::take(&mut text.mount), &device)?;
+    device.machine = Arc::new(machine);
+    Ok(device)
 }
 
 /// The ports of a persona, in the order in which they are shown.

@@ -24,6 +24,7 @@ fn start(persona: Persona) -> Sensor {
         passwords: Passwords::Clear,
         limits: RecordLimits::default(),
         fetches: None,
+        scans: None,
     });
     let config = SensorConfig {
         keys_folder: None,

@@ -163,6 +163,13 @@ impl EgressRecords {
         Some(std::mem::take(&mut repeats.since))
     }
 
+    /// Has each incident of a device be one anew: it was brought back.
+    pub(super) fn forget_incidents(&self, index: ApplianceIndex) {
+        if let Some(remembered) = self.devices.get(usize::from(index.0)) {
+            *remembered.lock() = Remembered::default();
+        }
+    }
+
     /// Whether it is the first time that a device turns to somebody whom it has no reason to know.
     fn is_new_incident(&self, index: ApplianceIndex, egress: EgressProfile, attempt: &Attempt) -> bool {
         let destination = attempt.ends.destination.ip();
@@ -184,6 +191,7 @@ pub(super) fn record(shared: &Arc<Shared>, index: ApplianceIndex, known: &Known,
     let Some(repeated) = shared.egress.repeats(index, attempt) else { return };
     let Attempt { at, ends, fate, name, first } = attempt;
     let (device, release_state) = (known.appliance.name.as_str(), known.appliance.release_state.as_str());
+    let confidentiality = known.appliance.release_state.confidentiality();
     let (destination, action) = (ends.destination.ip(), fate.as_str());
     let port = matches!(ends.proto, "TCP" | "UDP").then(|| ends.destination.port());
     let line = EgressLine {
@@ -198,7 +206,7 @@ pub(super) fn record(shared: &Arc<Shared>, index: ApplianceIndex, known: &Known,
         first: first.as_deref().map(Text),
         repeated,
     };
-    shared.recorder.note_packets(*at, *ends, "egress", &line);
+    shared.recorder.note_packets(*at, *ends, confidentiality, "egress", &line);
     if !shared.egress.is_new_incident(index, known.appliance.egress, attempt) {
         return;
     }
@@ -206,7 +214,7 @@ pub(super) fn record(shared: &Arc<Shared>, index: ApplianceIndex, known: &Known,
     let transport = ends.proto.to_ascii_lowercase();
     warn!(event = events::INCIDENT, device, %destination, port, transport, quarantine, "device turns to a stranger");
     let line = IncidentLine { device, release_state, why: "egress", destination, port, transport, action, quarantine };
-    shared.recorder.note_packets(*at, *ends, "incident", &line);
+    shared.recorder.note_packets(*at, *ends, confidentiality, "incident", &line);
     if quarantine {
         let (shared, device) = (shared.clone(), device.to_owned());
         drop(tokio::spawn(async move {

@@ -1,7 +1,6 @@
 //! Connections of strangers to devices: bytes go both ways and are recorded on the way.
 
 use std::cell::RefCell;
-use std::future::pending;
 use std::io;
 use std::net::SocketAddrV4;
 use std::sync::Arc;
@@ -9,15 +8,16 @@ use std::time::Duration;
 
 use komainu_decode::{Conversation, Side, Transport};
 use komainu_model::{ApplianceIndex, RelayTransport};
-use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, warn};
 
+use super::end::End;
 use super::{Shared, v4};
 use crate::events;
 use crate::limits::Ticket;
-use crate::session::{Ending, Flow, Session};
+use crate::session::{Ending, Flow, OutpostIdentity, Session};
+use crate::tunnel::BreakOff;
 
 /// Bytes that are read at once, and the most of each direction that waits for its receiver.
 const READ_BYTES: usize = 16 * 1024;
@@ -62,28 +62,34 @@ fn take(shared: &Arc<Shared>, stream: TcpStream, client: Option<SocketAddrV4>) {
     shared.acquainted.meet(Instant::now(), (*client.ip()).into());
     match shared.doorkeeper.admit((*client.ip()).into()) {
         Ok(ticket) => {
-            let visit = Visit { shared: shared.clone(), client, original, device };
-            drop(tokio::spawn(serve(visit, stream, ticket)));
+            let _ = stream.set_nodelay(true);
+            let visit = Visit { shared: shared.clone(), client, original, device, outpost: None };
+            drop(tokio::spawn(serve(visit, End::Socket(stream), ticket)));
         }
         Err(limit) => shared.log_refused(limit, client),
     }
 }
 
-struct Visit {
-    shared: Arc<Shared>,
-    client: SocketAddrV4,
-    original: SocketAddrV4,
-    device: ApplianceIndex,
+/// A stranger's connection to a device.
+pub(super) struct Visit {
+    pub(super) shared: Arc<Shared>,
+    pub(super) client: SocketAddrV4,
+    /// Whom the stranger called. The port is the device's.
+    pub(super) original: SocketAddrV4,
+    pub(super) device: ApplianceIndex,
+    /// Where the stranger came in, when that was not at this sensor.
+    pub(super) outpost: Option<Arc<OutpostIdentity>>,
 }
 
-async fn serve(visit: Visit, client: TcpStream, ticket: Ticket) {
+/// Carries a connection to its end, and records it.
+pub(super) async fn serve(visit: Visit, mut client: End, ticket: Ticket) {
     let shared = &visit.shared;
     let alive = shared.alive.clone();
     let Some(known) = shared.device(visit.device) else { return };
-    let _ = client.set_nodelay(true);
     let (began, began_at) = (Instant::now(), shared.now());
     let flow = Flow { transport: Transport::Tcp, client: visit.client.into(), server: visit.original.into() };
-    let keeper = shared.recorder.begin(flow, known.target.clone(), began_at);
+    let keeper = shared.recorder.begin(flow, known.target.clone(), began_at).through(visit.outpost.clone());
+    let remembered = shared.visits.begin(visit.device, &keeper, (visit.client, visit.original), began_at);
     let (session, device) = (keeper.session_id(), &known.appliance.name);
     debug!(event = events::RELAYED, session, %device, address = %visit.client, "stranger is relayed");
     let mut relayed = Relayed {
@@ -95,17 +101,32 @@ async fn serve(visit: Visit, client: TcpStream, ticket: Ticket) {
         to_device: Way::new(Side::Client, shared.limits.bytes_in_max),
         to_client: Way::new(Side::Server, DEVICE_BYTES_MAX),
     };
+    let mut leg = None;
     let ending = match visit.reach().await {
-        Ok(device) => relayed.carry(client, device, shared).await,
+        Ok(device) => {
+            leg = device.local_addr().ok();
+            relayed.carry(client, End::Socket(device), shared).await
+        }
         Err(ending) => {
             // As the device would have answered.
-            let _ = client.set_zero_linger();
+            client.break_off(BreakOff::Unreachable);
             ending
         }
     };
     let now = relayed.now();
+    // The stranger is gone; what comes now is about the records.
+    drop(ticket);
+    if let Some(remembered) = remembered {
+        remembered.end(now, relayed.session.keeper_of().app_proto(), relayed.to_device.bytes);
+    }
+    if let Some(leg) = leg {
+        let keeper = relayed.session.keeper();
+        if let Some(name) = shared.captures.cut(visit.device, leg, flow, keeper.session_id()).await {
+            keeper.captured_in(name);
+        }
+    }
     relayed.session.end(now, ending);
-    drop((ticket, alive));
+    drop(alive);
 }
 
 impl Visit {
@@ -182,7 +203,7 @@ impl Way {
     }
 
     /// Passes on what waits, as far as the listener takes it.
-    fn write(&mut self, to: &TcpStream) -> io::Result<()> {
+    fn write(&mut self, to: &mut End) -> io::Result<()> {
         while self.passed < self.waiting.len() {
             match to.try_write(&self.waiting[self.passed..]) {
                 Ok(written) => self.passed += written,
@@ -196,10 +217,9 @@ impl Way {
     }
 
     /// Tells the listener that the speaker has said everything, once everything is passed on.
-    async fn tell_end(&mut self, to: &mut TcpStream) {
-        if self.has_ended && !self.is_told && self.waiting.is_empty() {
-            // Only this direction is shut; a listener that is gone is noticed when it is read from.
-            let _ = to.shutdown().await;
+    async fn tell_end(&mut self, to: &mut End) {
+        if self.has_ended && !self.is_told && self.waiting.is_empty() && to.is_flushed() {
+            to.finish().await;
             self.is_told = true;
         }
     }
@@ -211,7 +231,7 @@ impl Relayed {
         self.began_at.saturating_add(i64::try_from(self.began.elapsed().as_micros()).unwrap_or(i64::MAX))
     }
 
-    async fn carry(&mut self, mut client: TcpStream, mut device: TcpStream, shared: &Shared) -> Ending {
+    async fn carry(&mut self, mut client: End, mut device: End, shared: &Shared) -> Ending {
         let mut stop = shared.stop.clone();
         let idle = sleep_until(self.last.min(Instant::now() + self.idle));
         tokio::pin!(idle);
@@ -226,17 +246,17 @@ impl Relayed {
                 () = &mut idle => {
                     return if Instant::now() >= self.last { Ending::Bound } else { Ending::Idle };
                 }
-                ready = ready(&client, self.to_device.may_read(), self.to_client.must_write()) => {
-                    ready.and_then(|()| self.step(&client, &device))
+                ready = client.ready(self.to_device.may_read(), self.to_client.must_write()) => {
+                    ready.and_then(|()| self.step(&mut client, &mut device))
                 }
-                ready = ready(&device, self.to_client.may_read(), self.to_device.must_write()) => {
-                    ready.and_then(|()| self.step(&client, &device))
+                ready = device.ready(self.to_client.may_read(), self.to_device.must_write()) => {
+                    ready.and_then(|()| self.step(&mut client, &mut device))
                 }
             };
             if step.is_err() {
                 // One of them has broken off: so does the other.
-                let _ = client.set_zero_linger();
-                let _ = device.set_zero_linger();
+                client.break_off(BreakOff::Reset);
+                device.break_off(BreakOff::Reset);
                 return Ending::Closed;
             }
             if [&self.to_device, &self.to_client].into_iter().any(|way| way.bytes > way.bytes_max) {
@@ -247,7 +267,7 @@ impl Relayed {
     }
 
     /// Carries what can be carried now.
-    fn step(&mut self, client: &TcpStream, device: &TcpStream) -> io::Result<()> {
+    fn step(&mut self, client: &mut End, device: &mut End) -> io::Result<()> {
         let now = self.now();
         carry_way(&mut self.to_device, &mut self.session, now, client, device)?;
         carry_way(&mut self.to_client, &mut self.session, now, device, client)
@@ -255,7 +275,7 @@ impl Relayed {
 }
 
 /// Reads at most once, so that neither direction keeps the other from its turn.
-fn carry_way(way: &mut Way, session: &mut Session, now: i64, from: &TcpStream, to: &TcpStream) -> io::Result<()> {
+fn carry_way(way: &mut Way, session: &mut Session, now: i64, from: &mut End, to: &mut End) -> io::Result<()> {
     if way.must_write() {
         way.write(to)?;
     }
@@ -276,18 +296,5 @@ fn carry_way(way: &mut Way, session: &mut Session, now: i64, from: &TcpStream, t
         }
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
         Err(error) => Err(error),
-    }
-}
-
-/// Resolves when a stream can do one of what is wanted of it.
-async fn ready(stream: &TcpStream, read: bool, write: bool) -> io::Result<()> {
-    match (read, write) {
-        (true, true) => {
-            let both = tokio::io::Interest::READABLE | tokio::io::Interest::WRITABLE;
-            stream.ready(both).await.map(drop)
-        }
-        (true, false) => stream.readable().await,
-        (false, true) => stream.writable().await,
-        (false, false) => pending().await,
     }
 }

@@ -70,7 +70,7 @@ pub(crate) async fn serve(link: &mut Link, persona: &Arc<Raw>) -> Ending {
     let ending = listen(link, persona, &mut kept, &mut bytes).await;
     if !kept.is_empty() {
         let now = link.now();
-        let (sha256, stored) = link.keeper().keep(&kept);
+        let (sha256, stored) = link.keeper().keep(now, &kept);
         let text = Text(&kept[..kept.len().min(SHOWN_BYTES_MAX)]);
         link.keeper().note(now, "payload", &Payload { bytes, bytes_kept: kept.len(), sha256, stored, text });
     }

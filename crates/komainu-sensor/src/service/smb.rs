@@ -1,8 +1,9 @@
 //! SMB as a small file server speaks it: SMB1 (MS-CIFS, MS-SMB) and SMB2/3 (MS-SMB2), over the NetBIOS session service
 //! (RFC 1002) and in TCP directly, with shares that guests may write to.
 //!
-//! [`Server`] is the whole of it without sockets: bytes in, messages out. Nothing is encrypted, and nothing signed: whoever
-//! is let in is a guest, as on a device that maps unknown users to one.
+//! [`Server`] is the whole of it without sockets: bytes in, messages out. Nothing is encrypted. SMB2 and SMB3 are signed
+//! with whoever proves a password that the persona knows; everybody else is a guest, as on a device that maps unknown users
+//! to one.
 
 mod files;
 mod info;
@@ -12,6 +13,7 @@ mod opens;
 mod pipe;
 mod server;
 mod shares;
+mod signing;
 mod status;
 mod v1;
 mod v2;

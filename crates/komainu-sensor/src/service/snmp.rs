@@ -1,8 +1,10 @@
 //! Simple Network Management Protocol: an agent of versions 1 and 2c (RFC 1157, RFC 3416), whose objects a persona lists.
 //!
-//! Nothing can be set. As with an agent, who does not know the community hears nothing.
+//! Nothing can be set. As with an agent, who does not know the community hears nothing. Of version 3, where a persona has
+//! it, the agent says who it is, and that it does not know the user, whoever that is.
 
 mod ber;
+mod engine;
 
 use std::sync::Arc;
 
@@ -11,6 +13,7 @@ use komainu_decode::{Decoder, Fact, Place, Side};
 use serde::Deserialize;
 
 use self::ber::{Oid, element, integer, number, unsigned};
+use self::engine::Engine;
 use super::answer::{Answer, Call, DATAGRAM_BYTES_MAX};
 use crate::persona::{Device, PersonaError};
 
@@ -52,6 +55,8 @@ const NO_ACCESS: i64 = 6;
 #[derive(Debug)]
 pub(crate) struct Snmp {
     communities: Vec<Vec<u8>>,
+    /// Who the agent is in version 3; without it, there is no answer to that.
+    engine: Option<Engine>,
     /// In the order of their names.
     objects: Vec<(Oid, Value)>,
 }
@@ -71,6 +76,9 @@ pub(crate) struct SnmpText {
     pub(crate) ports: Vec<u16>,
     #[serde(default = "communities")]
     communities: Vec<String>,
+    engine_id: Option<String>,
+    #[serde(default = "engine_boots")]
+    engine_boots: u32,
     object: Vec<ObjectText>,
 }
 
@@ -114,6 +122,10 @@ fn communities() -> Vec<String> {
     vec!["public".into()]
 }
 
+const fn engine_boots() -> u32 {
+    1
+}
+
 impl Snmp {
     /// Checks what a persona says; `at` is where it says it.
     pub(crate) fn check(text: SnmpText, at: &str, device: &Device<'_>) -> Result<Self, PersonaError> {
@@ -137,12 +149,23 @@ impl Snmp {
             return Err(device.wrong(format!("{at}.object"), format!("has {} a second time", pair[0].0)));
         }
         let communities = text.communities.into_iter().map(String::into_bytes).collect();
-        Ok(Self { communities, objects })
+        let engine = text.engine_id.map(|id| Engine::check(&id, text.engine_boots));
+        let engine = engine.transpose().map_err(|(field, problem)| device.wrong(format!("{at}.{field}"), problem))?;
+        Ok(Self { communities, engine, objects })
     }
 
     fn object(&self, oid: &Oid) -> Option<&(Oid, Value)> {
         let at = self.objects.binary_search_by(|(known, _)| known.cmp(oid)).ok()?;
         self.objects.get(at)
+    }
+
+    /// Seconds since the device was started, as it tells them itself where it does.
+    fn uptime_s(&self, at: i64) -> u32 {
+        let told = self.objects.iter().find_map(|(_, value)| match value {
+            Value::Uptime(more) => Some(*more),
+            Value::Fixed(..) => None,
+        });
+        ticks(at, told.unwrap_or(0)) / 100
     }
 
     fn next(&self, oid: &Oid) -> Option<&(Oid, Value)> {
@@ -188,14 +211,15 @@ impl Value {
     fn encoded(&self, at: i64) -> Vec<u8> {
         match self {
             Self::Fixed(tag, content) => element(*tag, content),
-            // Hundredths of a second, which begin anew after 497 days (RFC 2578, 7.1.8).
-            Self::Uptime(more) => {
-                let ticks = (at / 10_000).rem_euclid(1 << 32);
-                let ticks = u32::try_from(ticks).unwrap_or_default().wrapping_add(*more);
-                element(TIME_TICKS, &unsigned(ticks))
-            }
+            Self::Uptime(more) => element(TIME_TICKS, &unsigned(ticks(at, *more))),
         }
     }
+}
+
+/// Hundredths of a second, which begin anew after 497 days (RFC 2578, 7.1.8). `at` is in microseconds since 1970.
+fn ticks(at: i64, more: u32) -> u32 {
+    let ticks = (at / 10_000).rem_euclid(1 << 32);
+    u32::try_from(ticks).unwrap_or_default().wrapping_add(more)
 }
 
 /// What is said in one flow.
@@ -221,6 +245,10 @@ impl Talk {
     }
 
     fn answer_to(&self, message: &Message<'_>, call: &Call) -> Option<Answer> {
+        if message.version == 3 {
+            let report = self.persona.engine.as_ref()?.report(message, self.persona.uptime_s(call.at))?;
+            return Some(Answer::first_fitting(call.room, [report]));
+        }
         let community = message.community?;
         let pdu = message.pdu.as_ref().filter(|pdu| pdu.variables.len() <= VARIABLES_MAX)?;
         let PduNumbers::Common { request_id, error_status, error_index } = pdu.numbers else { return None };

@@ -2,15 +2,18 @@
 //! device: what is to be forwarded is recorded and refused.
 //!
 //! The protocol and its cryptography are russh's. What a client does inside is a [`Visit`](visit::Visit), which knows
-//! neither. The bytes go through the connection's [`Link`] like those of any other persona.
+//! neither. The bytes go through the connection's [`Link`] like those of any other persona; [`Wire`](wire::Wire) is what
+//! russh takes it for.
 
 mod host_keys;
 mod scp;
 mod server;
 mod sftp;
 mod visit;
+mod wire;
 
 use std::borrow::Cow;
+use std::future::Future;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -18,22 +21,19 @@ use russh::keys::{Algorithm, HashAlg};
 use russh::server::{Config, run_stream};
 use russh::{MethodKind, MethodSet, Preferred, SshId, cipher, compression, kex, mac};
 use serde::Deserialize;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::mpsc;
+use tokio::time::sleep_until;
 
 use self::host_keys::{KeyKind, host_key};
-use self::server::{Messenger, Question};
+use self::server::Messenger;
 use self::visit::Visit;
 #[cfg(fuzzing)]
 pub(crate) use self::visit::check_bytes;
+use self::wire::Wire;
 use crate::host_keys::{HostKeyError, HostKeys};
 use crate::link::Link;
 use crate::persona::{Accounts, Device, PersonaError};
 use crate::session::Ending;
 use crate::shell::Machine;
-
-/// Bytes that wait between the connection and russh, each way: one packet of the largest size that is offered.
-const PIPE_BYTES: usize = 32 * 1024;
 
 /// What a client may send on a channel before it is told to go on, in bytes; as Dropbear has it (options.h,
 /// DEFAULT_RECV_WINDOW is 24 KiB), and a little more for uploads.
@@ -44,9 +44,6 @@ const PACKET_BYTES_MAX: u32 = 32 * 1024;
 
 /// The longest that a refusal may be made to take, in milliseconds.
 const REFUSAL_DELAY_MS_MAX: u64 = 10_000;
-
-/// How often a connection whose bytes wait looks whether it has to end.
-const STOP_CHECK: Duration = Duration::from_secs(1);
 
 /// The longest that a client says first, in bytes of a banner (RFC 4253, 4.2).
 const BANNER_BYTES_MAX: usize = 253;
@@ -210,65 +207,30 @@ impl Ssh {
     }
 }
 
-/// Speaks with a client until the connection ends.
-pub(crate) async fn serve(link: &mut Link, persona: &Arc<Ssh>, seed: u64) -> Ending {
-    let Some(config) = persona.config.get() else { return Ending::Closed };
-    let mut visit = Visit::new(persona.clone(), seed);
-    let ending = converse(link, config, &mut visit).await;
-    for record in visit.close() {
-        record.write(link);
-    }
-    ending
+/// Speaks with a client until the connection ends, and ends its record.
+pub(crate) async fn serve(link: Box<Link>, persona: &Arc<Ssh>, seed: u64) {
+    let Some(config) = persona.config.get() else { return link.end(Ending::Closed) };
+    let stop = link.stop_signal();
+    let wire = Wire::new(link, Visit::new(persona.clone(), seed));
+    let ending = converse(&wire, config, stop).await;
+    wire.end(ending);
 }
 
-/// Carries bytes between the connection and russh, and answers what russh asks.
-///
-/// Whatever russh waits for is served here at any time, except while the client takes no bytes, which has a bound of its
-/// own: so neither waits for the other for ever.
-async fn converse(link: &mut Link, config: &Arc<Config>, visit: &mut Visit) -> Ending {
-    let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
-    let (mut from_server, mut to_server) = tokio::io::split(ours);
-    let (questions, mut asked) = mpsc::channel::<Question>(1);
-    let server = run_stream(config.clone(), theirs, Messenger::new(questions));
-    // Ends with its connection: when this function returns, its end of the pipe is gone.
-    let mut server = Box::pin(async move { server.await?.await });
-    let mut is_over = false;
-    let mut heard: Vec<u8> = Vec::new();
-    let mut said = Vec::with_capacity(0);
+/// Has russh speak until it has nothing more to say, or the connection has to end. Everything is done in russh's own
+/// task: what it reads and writes is recorded there, and what it asks is answered there.
+async fn converse(wire: &Wire, config: &Arc<Config>, stop: impl Future<Output = ()>) -> Ending {
+    let server = run_stream(config.clone(), wire.clone(), Messenger::new(wire.clone()));
+    let server = async { server.await?.await };
+    tokio::pin!(server, stop);
     loop {
-        said.clear();
         tokio::select! {
             biased;
-            Some(Question { asked, answer }) = asked.recv() => {
-                let mut records = Vec::new();
-                let answered = visit.ask(asked, link.age(), &mut records);
-                for record in records {
-                    record.write(link);
-                }
-                let _ = answer.send(answered);
+            () = &mut stop => return Ending::Stopped,
+            // Its reasons are the client's, or a panic inside; either way the connection is over.
+            _ = &mut server => return wire.ending(),
+            () = sleep_until(wire.deadline()) => if let Some(ending) = wire.overdue() {
+                return ending;
             }
-            read = from_server.read_buf(&mut said) => match read {
-                Ok(0) | Err(_) => return Ending::Closed,
-                Ok(_) => if let Err(ending) = link.write(&said).await {
-                    return ending;
-                },
-            },
-            // Its reasons are the client's, or a panic inside; either way the connection is over. What it said last
-            // comes first.
-            _ = &mut server, if !is_over => is_over = true,
-            written = to_server.write(&heard), if !heard.is_empty() => match written {
-                Ok(written) => drop(heard.drain(..written)),
-                Err(_) => return Ending::Closed,
-            },
-            read = listen(link, heard.is_empty()) => match read {
-                Ok(bytes) => heard.extend(bytes),
-                Err(ending) => return ending,
-            },
         }
     }
-}
-
-/// What the client says next, or nothing for a while when there is no room for more.
-async fn listen(link: &mut Link, has_room: bool) -> Result<Vec<u8>, Ending> {
-    if has_room { link.read().await } else { link.pause(STOP_CHECK).await.map(|()| Vec::new()) }
 }

@@ -125,6 +125,8 @@ pub(super) enum Via {
     Shell(&'static str),
     /// The sensor fetched it, because a URL was named.
     Fetch,
+    /// The sensor found it in a shared folder of a real device.
+    Share,
 }
 
 /// Names and values, in the order of the names.
@@ -341,6 +343,7 @@ impl ArtifactLine {
             Via::File(via) => (via_name(via), None),
             Via::Shell(why) => ("shell", Some(why)),
             Via::Fetch => ("fetch", None),
+            Via::Share => ("share", None),
         };
         Self {
             timestamp: Time(at),

@@ -1,5 +1,6 @@
 //! The device that a shell pretends to be: its processor, its names, its processes and the files that it came with.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -164,13 +165,13 @@ impl Cpu {
 #[derive(Debug, Clone)]
 pub(crate) struct Mount {
     /// What is mounted, `tmpfs` or a device.
-    pub(crate) source: &'static str,
+    pub(crate) source: Cow<'static, str>,
     /// Where.
-    pub(crate) at: &'static str,
+    pub(crate) at: Cow<'static, str>,
     /// `squashfs`, `tmpfs` …
-    pub(crate) kind: &'static str,
+    pub(crate) kind: Cow<'static, str>,
     /// The options of `/proc/mounts`; the first is `rw` or `ro`.
-    pub(crate) options: &'static str,
+    pub(crate) options: Cow<'static, str>,
     /// Size, in KiB; 0 for what has none, which `df` leaves out.
     pub(crate) kib: u32,
     /// What is used of it, in KiB.
@@ -302,12 +303,11 @@ impl Machine {
     /// The same device with the folders in which Android keeps what can be changed.
     pub(crate) fn with_android_folders(&self) -> Self {
         let mut machine = self.clone();
-        let options = "rw,nosuid,nodev,noatime";
-        machine.mounts.push(Mount {
-            source: "/dev/block/mmcblk0p10",
-            at: "/data",
-            kind: "ext4",
-            options,
+        machine.mount(Mount {
+            source: "/dev/block/mmcblk0p10".into(),
+            at: "/data".into(),
+            kind: "ext4".into(),
+            options: "rw,nosuid,nodev,noatime".into(),
             kib: 5_324_800,
             used_kib: 1_204_372,
         });
@@ -316,6 +316,18 @@ impl Machine {
         }
         machine.add("/sdcard", 0o777, Contents::Link(b"/data/media/0".to_vec()));
         machine
+    }
+
+    /// Mounts a file system; one that is there is replaced.
+    pub(crate) fn mount(&mut self, mount: Mount) {
+        for (end, _) in mount.at.match_indices('/').skip(1).chain([(mount.at.len(), "")]) {
+            let folder = BaseFile { mode: 0o755, uid: 0, contents: Contents::Folder };
+            self.files.entry(mount.at.as_bytes()[..end].to_vec()).or_insert(folder);
+        }
+        match self.mounts.iter_mut().find(|known| known.at == mount.at) {
+            Some(known) => *known = mount,
+            None => self.mounts.push(mount),
+        }
     }
 
     /// The mount that a path lies on.
@@ -576,7 +588,9 @@ impl Machine {
 const STREAMER_BYTES: usize = 91_204;
 
 fn default_mounts() -> Vec<Mount> {
-    let mount = |source, at, kind, options, kib, used_kib| Mount { source, at, kind, options, kib, used_kib };
+    let mount = |source: &'static str, at: &'static str, kind: &'static str, options: &'static str, kib, used_kib| {
+        Mount { source: source.into(), at: at.into(), kind: kind.into(), options: options.into(), kib, used_kib }
+    };
     vec![
         mount("/dev/root", "/", "squashfs", "ro,relatime", 6_400, 6_400),
         mount("proc", "/proc", "proc", "rw,nosuid,nodev,noexec,noatime", 0, 0),

@@ -133,6 +133,10 @@ fn what_a_device_says_of_itself() {
         "echo x > /etc/passwd; rm /bin/ls; cd /root; touch x",
         "-sh: can't create /etc/passwd: Read-only file system\nrm: can't remove '/bin/ls': Read-only file system\ntouch: x: Read-only file system\n",
     );
+    check(
+        "mount -o remount,rw /; echo $?",
+        "mount: can't remount /dev/root on / read-write: Read-only file system\n1\n",
+    );
     check("cd /nope", "-sh: cd: can't cd to /nope: No such file or directory\n");
     check("ls /mnt", "\x1b[1;34mmtd\x1b[m\n");
     for cpu in Cpu::ALL {
@@ -488,4 +492,33 @@ proptest! {
         }
         check_lines(&lines, seed);
     }
+}
+
+#[test]
+fn what_a_persona_mounts_can_be_written_to() {
+    let with = |at: &'static str, options: &'static str| {
+        let mut machine = Machine::new(Cpu::Mips, "cam");
+        let (source, kind) = ("/dev/mtdblock4".into(), "jffs2".into());
+        machine.mount(Mount { source, at: at.into(), kind, options: options.into(), kib: 3_072, used_kib: 388 });
+        Shell::new(Arc::new(machine), ShellLimits::default(), 1)
+    };
+    let mut shell = with("/root", "rw,relatime");
+    assert_eq!(
+        typed(&mut shell, &["cd /root; echo x > f; cat f; > /etc/f"]),
+        "x\n-sh: can't create /etc/f: Read-only file system\n"
+    );
+    assert_eq!(typed(&mut shell, &["mount | tail -1"]), "/dev/mtdblock4 on /root type jffs2 (rw,relatime)\n");
+    assert_eq!(
+        typed(&mut shell, &["df . | tail -1"]),
+        "/dev/mtdblock4            3072       388      2684  13% /root\n"
+    );
+    assert_eq!(
+        typed(&mut with("/mnt/a/b", "rw"), &["> /mnt/a/b/c && echo made; > /mnt/a/d"]),
+        "made\n-sh: can't create /mnt/a/d: Read-only file system\n"
+    );
+    assert_eq!(typed(&mut with("/", "rw"), &["> /etc/f && rm /bin/ls && mount -o remount,rw / && echo all"]), "all\n");
+    assert_eq!(
+        typed(&mut with("/mnt/mtd", "ro"), &["> /mnt/mtd/f"]),
+        "-sh: can't create /mnt/mtd/f: Read-only file system\n"
+    );
 }

@@ -61,6 +61,7 @@ impl Scene {
             classifier: None,
             limits: RecordLimits::default(),
             fetches: None,
+            scans: None,
         });
         Self { eve, honeypot, log, recorder, artifacts, _folder: folder }
     }

@@ -1,7 +1,8 @@
 //! Logins: the server's side of NTLMSSP (MS-NLMP), bare or in SPNEGO (RFC 4178).
 //!
 //! NTLMSSP is found by its signature, as it may lie in SPNEGO or not. Where guests are let in, everybody is one, whatever
-//! they say: so does a device that maps users whom it does not know to its guest. Messages of guests are not signed.
+//! they say, unless they prove the password of an account: so does a device that maps users whom it does not know to its
+//! guest. Messages of guests are not signed.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest;
@@ -9,6 +10,7 @@ use md5::{Digest, Md5};
 
 use super::Smb;
 use super::files::FileTime;
+use super::signing::rc4;
 use super::wire::{Out, length_u16, length_u32, slice_at_u32, text_of_narrow, text_of_wide, u16_at, u32_at, wide};
 
 const SIGNATURE: &[u8; 8] = b"NTLMSSP\0";
@@ -38,16 +40,21 @@ const SPNEGO_OID: &[u8] = &[0x06, 0x06, 0x2B, 0x06, 0x01, 0x05, 0x05, 0x02];
 const NTLM_OID: &[u8] = &[0x06, 0x0A, 0x2B, 0x06, 0x01, 0x04, 0x01, 0x82, 0x37, 0x02, 0x02, 0x0A];
 
 /// Who was let in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Visitor {
     /// Without a name.
     Anonymous,
     /// With any name.
     Guest,
+    /// With the password of an account, proved by NTLMv2; both sides know the key.
+    Account(SessionKey),
 }
 
+/// What both sides of a login know when it is over (MS-NLMP, 3.1.1.1).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct SessionKey(pub(super) [u8; 16]);
+
 /// What follows from a login message.
-#[derive(Debug)]
 pub(super) enum Step {
     /// The client has to say more; the blob is for it.
     Continue(Vec<u8>),
@@ -94,14 +101,12 @@ pub(super) fn bare_visitor(
     challenge: [u8; 8],
 ) -> Option<Visitor> {
     let is_anonymous = user.is_empty() && nt.is_empty() && lm.len() <= 1;
-    if persona.has_guests {
-        return Some(if is_anonymous { Visitor::Anonymous } else { Visitor::Guest });
+    let mut passwords = persona.accounts.passwords_of(user.as_bytes());
+    match passwords.find_map(|password| proved(password, user, domain, nt, challenge)) {
+        Some(key) => Some(Visitor::Account(key)),
+        None if persona.has_guests => Some(if is_anonymous { Visitor::Anonymous } else { Visitor::Guest }),
+        None => None,
     }
-    persona
-        .accounts
-        .passwords_of(user.as_bytes())
-        .any(|password| proves(password, user, domain, nt, challenge))
-        .then_some(Visitor::Guest)
 }
 
 /// MS-NLMP, 2.2.1.3.
@@ -116,16 +121,25 @@ fn visitor(persona: &Smb, message: &[u8], challenge: [u8; 8]) -> Option<Visitor>
         if is_wide { text_of_wide(raw) } else { text_of_narrow(raw) }
     };
     let (lm, nt) = (field(12).unwrap_or_default(), field(20).unwrap_or_default());
-    bare_visitor(persona, &text(36), &text(28), lm, nt, challenge)
+    let visitor = bare_visitor(persona, &text(36), &text(28), lm, nt, challenge)?;
+    let chosen = field(52).and_then(|field| field.first_chunk::<16>());
+    Some(match (visitor, chosen) {
+        // The client has chosen a key, and sends it under the one that follows from the password (3.1.5.1.2).
+        (Visitor::Account(key), Some(chosen)) if u32_at(message, 60).is_some_and(|flags| flags & KEY_EXCHANGE != 0) => {
+            let chosen = rc4(&key.0, chosen);
+            Visitor::Account(SessionKey(*chosen.first_chunk().expect("it is as long as what was sent")))
+        }
+        (visitor, _) => visitor,
+    })
 }
 
-/// Whether NTLMv2's response proves that a password is known (MS-NLMP, 3.3.2).
-fn proves(password: &[u8], user: &str, domain: &str, response: &[u8], challenge: [u8; 8]) -> bool {
-    let Some((proof, rest)) = response.split_first_chunk::<16>() else { return false };
+/// The key that follows from a password if NTLMv2's response proves that it is known (MS-NLMP, 3.3.2).
+fn proved(password: &[u8], user: &str, domain: &str, response: &[u8], challenge: [u8; 8]) -> Option<SessionKey> {
+    let (proof, rest) = response.split_first_chunk::<16>()?;
     let password = wide(&String::from_utf8_lossy(password));
     let key = hmac_md5(&md4::Md4::digest(&password), &wide(&(user.to_uppercase() + domain)));
     let expected = hmac_md5(&key, &[&challenge[..], rest].concat());
-    verify_slices_are_equal(&expected, proof).is_ok()
+    verify_slices_are_equal(&expected, proof).is_ok().then(|| SessionKey(hmac_md5(&key, &expected)))
 }
 
 /// RFC 2104 with MD5; the keys here have 16 bytes.
@@ -211,16 +225,15 @@ mod tests {
         ))
         .unwrap();
         let check = |password: &str, user: &str, expected| {
-            assert_eq!(
-                proves(password.as_bytes(), user, "Domain", &response, challenge),
-                expected,
-                "{user} {password}"
-            );
+            let key = proved(password.as_bytes(), user, "Domain", &response, challenge);
+            assert_eq!(key.map(|key| hex::encode(key.0)).as_deref(), expected, "{user} {password}");
         };
-        check("Password", "User", true);
-        check("Password", "user", true);
-        check("password", "User", false);
-        check("Password", "Usher", false);
+        // 4.2.4.1.2 has the key.
+        let key = Some("8de40ccadbc14a82f15cb0ad0de95ca3");
+        check("Password", "User", key);
+        check("Password", "user", key);
+        check("password", "User", None);
+        check("Password", "Usher", None);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::files::{FileTime, Files};
 use super::login::bytes_of_seed;
 use super::opens::{Opens, Tree};
+use super::signing::{Preauth, Signer};
 use super::status::Status;
 use super::wire::{Out, length_u32};
 use super::{Dialect, Smb, shares, v1, v2};
@@ -55,14 +56,27 @@ pub(super) struct Server {
     pub(super) dialect: Option<Dialect>,
     /// What a client of SMB2 may ask for before it is answered.
     pub(super) credits: u16,
-    /// Sessions, and whether each is let in.
-    sessions: BTreeMap<u64, bool>,
+    /// What was said when SMB 3.1.1 was negotiated.
+    pub(super) preauth: Preauth,
+    sessions: BTreeMap<u64, Session>,
     trees: BTreeMap<u32, Tree>,
     next_id: u16,
     pub(super) files: Files,
     pub(super) opens: Opens,
     /// Listings of SMB1 that are not over.
     pub(super) searches: v1::Searches,
+}
+
+/// A client that logs in or has logged in.
+#[derive(Default)]
+pub(super) struct Session {
+    is_in: bool,
+    /// What was said up to the end of the login.
+    pub(super) preauth: Preauth,
+    /// None for a guest.
+    pub(super) signer: Option<Signer>,
+    /// The client has said that it takes signed messages only; so does the server then (MS-SMB2, 3.3.5.5.3).
+    pub(super) must_sign: bool,
 }
 
 impl Server {
@@ -80,6 +94,7 @@ impl Server {
             now,
             dialect: None,
             credits: 1,
+            preauth: Preauth::default(),
             sessions: BTreeMap::new(),
             trees: BTreeMap::new(),
             next_id: 0,
@@ -137,7 +152,7 @@ impl Server {
             return Err(Status::REQUEST_NOT_ACCEPTED);
         }
         let id = self.fresh_id(|server, id| server.sessions.contains_key(&u64::from(id)));
-        self.sessions.insert(id.into(), false);
+        self.sessions.insert(id.into(), Session { preauth: self.preauth.clone(), ..Session::default() });
         Ok(id)
     }
 
@@ -145,12 +160,20 @@ impl Server {
         self.sessions.contains_key(&id)
     }
 
+    pub(super) fn session(&self, id: u64) -> Option<&Session> {
+        self.sessions.get(&id)
+    }
+
+    pub(super) fn session_mut(&mut self, id: u64) -> Option<&mut Session> {
+        self.sessions.get_mut(&id)
+    }
+
     pub(super) fn let_in(&mut self, id: u64) {
-        self.sessions.insert(id, true);
+        self.sessions.entry(id).or_default().is_in = true;
     }
 
     pub(super) fn is_in(&self, id: u64) -> bool {
-        self.sessions.get(&id) == Some(&true)
+        self.sessions.get(&id).is_some_and(|session| session.is_in)
     }
 
     pub(super) fn end_session(&mut self, id: u64) {

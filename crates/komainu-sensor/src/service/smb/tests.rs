@@ -4,7 +4,9 @@ use komainu_decode::smb::{Detail, Event, Reader, Target};
 use komainu_decode::{Decoder, Fact, FileEvent, Place, Side};
 use proptest::prelude::*;
 
+use super::login::SessionKey;
 use super::server::Broken;
+use super::signing::{Preauth, Signer};
 use super::wire::{Out, length_u16, length_u32, u16_at, u32_at, wide};
 use super::*;
 use crate::persona::Persona;
@@ -134,10 +136,7 @@ impl Talk {
     }
 
     fn connect(&mut self, share: &str) -> u32 {
-        let path = wide(&format!("\\\\server\\{share}"));
-        let mut body = Out::new();
-        body.u16(9).u16(0).u16(72).u16(length_u16(path.len())).bytes(&path);
-        self.ask(3, body.as_slice()).0
+        self.ask(3, &tree_connect(share)).0
     }
 
     /// Opens; gives back the status and the FileId.
@@ -191,6 +190,13 @@ impl Talk {
             }
         }
     }
+}
+
+fn tree_connect(share: &str) -> Vec<u8> {
+    let path = wide(&format!("\\\\server\\{share}"));
+    let mut body = Out::new();
+    body.u16(9).u16(0).u16(72).u16(length_u16(path.len())).bytes(&path);
+    body.take()
 }
 
 fn session_setup(blob: &[u8]) -> Vec<u8> {
@@ -567,4 +573,26 @@ proptest! {
         let said = said.map(|message| [&length_u32(message.len()).to_be_bytes()[..], &message].concat()).concat();
         check_conversation(&recorder(), &said, 7);
     }
+}
+
+#[test]
+fn whoever_insists_on_signed_messages_gets_and_sends_no_others() {
+    const SIGNED: u32 = 8;
+    const ACCESS_DENIED: u32 = 0xC000_0022;
+    let signer = Signer::new(Dialect::V210, &SessionKey([3; 16]), &Preauth::default());
+    let mut talk = Talk::new(recorder());
+    talk.negotiate(&[0x0210]);
+    let id = talk.server.begin_session().unwrap().into();
+    talk.server.let_in(id);
+    let session = talk.server.session_mut(id).unwrap();
+    (session.signer, session.must_sign) = (Some(signer.clone()), true);
+    talk.session_id = id;
+    assert_eq!(talk.connect("hdd"), ACCESS_DENIED, "a request that is not signed");
+    let mut request = talk.request(3, SIGNED, &tree_connect("hdd"));
+    signer.sign(&mut request);
+    let answer = talk.say(&request);
+    assert_eq!((u32_at(&answer, 8), u32_at(&answer, 16).map(|flags| flags & SIGNED)), (Some(0), Some(SIGNED)));
+    assert!(signer.has_signed(&answer));
+    *request.last_mut().unwrap() ^= 1;
+    assert_eq!(u32_at(&talk.say(&request), 8), Some(ACCESS_DENIED), "a request that somebody has changed");
 }

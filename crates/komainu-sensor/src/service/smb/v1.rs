@@ -523,10 +523,10 @@ fn session_setup(server: &mut Server, request: &mut Request<'_>, block: &Block<'
     Answer::with(words, request.texts(&texts))
 }
 
-/// The action of a login: 1 for a guest, who has no key with which messages could be signed.
+/// The action of a login: 1 for a guest, who has no key with which messages could be signed. Here nothing is signed.
 fn is_guest(visitor: Visitor) -> u16 {
     match visitor {
-        Visitor::Anonymous | Visitor::Guest => 1,
+        Visitor::Anonymous | Visitor::Guest | Visitor::Account(_) => 1,
     }
 }
 

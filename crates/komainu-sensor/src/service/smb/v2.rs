@@ -5,6 +5,7 @@ use super::listing::Listing;
 use super::login::{self, Step, Visitor};
 use super::opens::{Handle, Open, Tree, Wish};
 use super::server::{Broken, Server, TRANSFER_BYTES_MAX};
+use super::signing::{SIGNATURE_BYTES, Signer};
 use super::status::Status;
 use super::wire::{
     Letters, Out, length_u16, length_u32, slice_at, slice_at_u32, text_of_wide, u8_at, u16_at, u32_at, u64_at,
@@ -46,6 +47,7 @@ const SET_INFO: u16 = 17;
 /// Flags of a header.
 const IS_ANSWER: u32 = 1;
 const RELATED: u32 = 4;
+const SIGNED: u32 = 8;
 
 /// The FileId of the request before, in a chain (3.3.5.2.7.2).
 const SAME_FILE: [u8; 16] = [0xFF; 16];
@@ -69,6 +71,12 @@ struct Related {
     failed: Option<Status>,
 }
 
+/// A whole answer, and who is to sign it.
+struct Told {
+    bytes: Vec<u8>,
+    signer: Option<Signer>,
+}
+
 /// The body of an answer, and its status: either nothing went wrong, or there is more to come.
 struct Answer {
     status: Status,
@@ -87,6 +95,7 @@ pub(super) fn answer(server: &mut Server, message: &[u8]) -> Result<Vec<u8>, Bro
     let mut related = Related::default();
     let mut rest = message;
     let mut last_at = 0;
+    let mut signers = Vec::new();
     for _ in 0..COMPOUND_MAX {
         let next = u32_at(rest, 20).ok_or(Broken)? as usize;
         if rest.len() < HEADER_BYTES {
@@ -106,12 +115,21 @@ pub(super) fn answer(server: &mut Server, message: &[u8]) -> Result<Vec<u8>, Bro
                 answers[last_at + 20..last_at + 24].copy_from_slice(&distance);
                 last_at = answers.len();
             }
-            answers.extend(one);
+            signers.push((answers.len(), one.signer));
+            answers.extend(one.bytes);
         }
         if behind.is_empty() {
             break;
         }
         rest = behind;
+    }
+    // A signature is of everything up to the next answer.
+    let mut end = answers.len();
+    for (start, signer) in signers.into_iter().rev() {
+        if let Some(signer) = signer {
+            signer.sign(&mut answers[start..end]);
+        }
+        end = start;
     }
     Ok(answers)
 }
@@ -147,12 +165,12 @@ impl Head {
     fn write(&self, out: &mut Out) {
         out.bytes(b"\xFESMB").u16(64).u16(1).u32(self.status.0).u16(self.command).u16(self.credits);
         out.u32(IS_ANSWER | self.flags).u32(0).u64(self.message_id).u32(0).u32(self.tree_id).u64(self.session_id);
-        // No signature.
-        out.zeros(16);
+        // The signature comes later, if one does.
+        out.zeros(SIGNATURE_BYTES);
     }
 }
 
-fn answer_one(server: &mut Server, bytes: &[u8], related: &mut Related, room: bool) -> Result<Option<Vec<u8>>, Broken> {
+fn answer_one(server: &mut Server, bytes: &[u8], related: &mut Related, room: bool) -> Result<Option<Told>, Broken> {
     let field = |at| u32_at(bytes, at).ok_or(Broken);
     let command = u16_at(bytes, 12).ok_or(Broken)?;
     let wanted = u16_at(bytes, 14).ok_or(Broken)?;
@@ -172,9 +190,13 @@ fn answer_one(server: &mut Server, bytes: &[u8], related: &mut Related, room: bo
     server.credits = server.credits.saturating_sub(charge);
     let granted = wanted.clamp(1, CREDITS_MAX).min(CREDITS_MAX.saturating_sub(server.credits).max(1));
     server.credits = server.credits.saturating_add(granted);
+    let is_signed = flags & SIGNED != 0;
+    let is_allowed = check_signature(server, session_id, command, is_signed, bytes);
+    // A session that the request ends signs the answer all the same.
+    let signer = server.session(session_id).and_then(|session| session.signer.clone()).filter(|_| is_signed);
     let mut request = Request { bytes, tree_id, session_id, related };
     let done = match room {
-        true => dispatch(server, command, &mut request),
+        true => is_allowed.and_then(|()| dispatch(server, command, &mut request)),
         false => Err(Status::INSUFFICIENT_RESOURCES),
     };
     let Request { tree_id, session_id, related, .. } = request;
@@ -185,14 +207,43 @@ fn answer_one(server: &mut Server, bytes: &[u8], related: &mut Related, room: bo
         Err(status) => *status,
     };
     related.failed = done.is_err().then_some(status);
-    let flags = flags & RELATED;
+    // The end of a login is signed whether the client asked for it or not (3.3.5.5.3).
+    let is_login = command == SESSION_SETUP && status == Status::OK;
+    let of_login = server.session(session_id).and_then(|session| session.signer.clone()).filter(|_| is_login);
+    let signer = of_login.or(signer);
+    let flags = flags & RELATED | if signer.is_some() { SIGNED } else { 0 };
     Head { command, status, credits: granted, flags, message_id, tree_id, session_id }.write(&mut out);
     match done {
         Ok(answer) => drop(out.bytes(&answer.body)),
         // 2.2.2.
         Err(_) => drop(out.u16(9).u8(0).u8(0).u32(0).u8(0)),
     }
-    Ok(Some(out.take()))
+    let told = out.take();
+    match command {
+        NEGOTIATE => {
+            server.preauth.add(bytes);
+            server.preauth.add(&told);
+        }
+        SESSION_SETUP if status == Status::MORE_PROCESSING_REQUIRED => {
+            if let Some(session) = server.session_mut(session_id) {
+                session.preauth.add(&told);
+            }
+        }
+        _ => {}
+    }
+    Ok(Some(Told { bytes: told, signer }))
+}
+
+/// Whether a request of a session that has a key may be answered (3.3.5.2.4).
+fn check_signature(server: &Server, id: u64, command: u16, is_signed: bool, bytes: &[u8]) -> Result<(), Status> {
+    let Some(session) = server.session(id) else { return Ok(()) };
+    let Some(signer) = &session.signer else { return Ok(()) };
+    let is_login = matches!(command, NEGOTIATE | SESSION_SETUP);
+    match is_signed {
+        true if !signer.has_signed(bytes) => Err(Status::ACCESS_DENIED),
+        false if session.must_sign && !is_login => Err(Status::ACCESS_DENIED),
+        true | false => Ok(()),
+    }
 }
 
 fn dispatch(server: &mut Server, command: u16, request: &mut Request<'_>) -> Result<Answer, Status> {
@@ -357,7 +408,8 @@ fn negotiated(server: &Server, revision: u16, has_contexts: bool) -> Vec<u8> {
 fn session_setup(server: &mut Server, request: &mut Request<'_>) -> Result<Answer, Status> {
     const GUEST: u16 = 1;
     const ANONYMOUS: u16 = 2;
-    server.dialect.ok_or(Status::INVALID_PARAMETER)?;
+    const SIGNING_REQUIRED: u8 = 2;
+    let dialect = server.dialect.ok_or(Status::INVALID_PARAMETER)?;
     let blob = request.part(request.u16(12)?.into(), request.u16(14)?.into())?;
     let is_known = server.has_session(request.session_id);
     if request.session_id != 0 && !is_known {
@@ -373,6 +425,17 @@ fn session_setup(server: &mut Server, request: &mut Request<'_>) -> Result<Answe
         (Step::Continue(_) | Step::In(..), false) => server.begin_session()?.into(),
     };
     request.session_id = session_id;
+    let must_sign = request.u8(3)? & SIGNING_REQUIRED != 0;
+    if let Some(session) = server.session_mut(session_id) {
+        session.preauth.add(request.bytes);
+        // Whoever logs in again in a session goes on with its key (3.3.5.5.3).
+        if let Step::In(Visitor::Account(key), _) = &step
+            && session.signer.is_none()
+        {
+            session.signer = Some(Signer::new(dialect, key, &session.preauth));
+            session.must_sign = must_sign;
+        }
+    }
     let (status, flags, blob) = match step {
         Step::Continue(blob) => (Status::MORE_PROCESSING_REQUIRED, 0, blob),
         Step::In(visitor, blob) => {
@@ -380,6 +443,7 @@ fn session_setup(server: &mut Server, request: &mut Request<'_>) -> Result<Answe
             let flags = match visitor {
                 Visitor::Anonymous => ANONYMOUS,
                 Visitor::Guest => GUEST,
+                Visitor::Account(_) => 0,
             };
             (Status::OK, flags, blob)
         }

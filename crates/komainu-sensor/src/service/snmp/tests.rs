@@ -6,6 +6,8 @@ const PERSONA: &str = r#"
     [snmp]
     ports = [161]
     communities = ["public", "private"]
+    engine_id = "80001f8880e9630000"
+    engine_boots = 7
     [[snmp.object]]
     oid = "1.3.6.1.2.1.1.1.0"
     type = "string"
@@ -126,4 +128,45 @@ fn time_goes_on() {
     assert_eq!(ticks(0), [TIME_TICKS, 1, 5]);
     assert_eq!(ticks(1_000_000), [TIME_TICKS, 1, 105]);
     assert_eq!(ticks(i64::MIN)[0], TIME_TICKS);
+}
+
+/// A request of version 3 without a key: `engine` is who it thinks that the agent is.
+fn secured(engine: &[u8], user: &[u8], flags: u8) -> Vec<u8> {
+    let header = [integer(1234), integer(65_507), element(OCTET_STRING, &[flags]), integer(3)].concat();
+    let [engine, user, nothing] = [engine, user, b""].map(|content| element(OCTET_STRING, content));
+    let security = [engine.clone(), integer(0), integer(0), user, nothing.clone(), nothing.clone()].concat();
+    let security = element(OCTET_STRING, &element(SEQUENCE, &security));
+    let pdu = element(GET, &[integer(77), integer(0), integer(0), element(SEQUENCE, b"")].concat());
+    let scoped = element(SEQUENCE, &[engine, nothing, pdu].concat());
+    element(SEQUENCE, &[integer(3), element(SEQUENCE, &header), security, scoped].concat())
+}
+
+#[test]
+fn version_3_says_who_the_agent_is_and_knows_no_user() {
+    const ENGINE: &[u8] = &[0x80, 0, 0x1F, 0x88, 0x80, 0xE9, 0x63, 0, 0];
+    let discovered = "0 0 1.3.6.1.6.3.15.1.1.4.0=41/1";
+    check(&secured(b"", b"", 4), Some(discovered));
+    check(&secured(b"another", b"admin", 4), Some(discovered));
+    check(&secured(ENGINE, b"admin", 4), Some("0 0 1.3.6.1.6.3.15.1.1.3.0=41/1"));
+    check(&secured(ENGINE, &[b'a'; 300], 4), Some("0 0 1.3.6.1.6.3.15.1.1.3.0=41/1"));
+    // Reports are not to be answered by reports.
+    check(&secured(b"", b"", 0), None);
+    let question = secured(b"", b"", 4);
+    let answer = persona_of(PERSONA).answer(&question, &call(Room { bytes: question.len(), datagrams: 1 }));
+    assert!(answer.datagrams.is_empty() && answer.withheld_bytes > question.len(), "{answer:?}");
+}
+
+#[test]
+fn engines_have_a_name_of_5_to_32_bytes() {
+    for (id, boots, is_right) in [
+        ("8000000001", 0, true),
+        ("80000000", 0, false),
+        ("0000000000", 0, false),
+        ("ffffffffff", 0, false),
+        ("x", 0, false),
+        ("8000000001", u32::MAX, false),
+    ] {
+        assert_eq!(Engine::check(id, boots).is_ok(), is_right, "{id} {boots}");
+    }
+    assert!(Engine::check(&"80".repeat(33), 0).is_err());
 }

@@ -6,44 +6,32 @@ use std::time::Duration;
 use russh::keys::HashAlg;
 use russh::server::{Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Session};
 use russh::{Channel, ChannelId, ChannelOpenFailure, Error, Pty};
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::sleep;
 
 use super::visit::{Act, Answer, Asked};
+use super::wire::Wire;
 
 /// Bytes that are said because of one message, and bytes that wait because the client does not take them. A client that
 /// makes a persona say more is sent away.
 const SAID_BYTES_MAX: usize = 1024 * 1024;
 
-/// A question, and where its answer is awaited.
-pub(super) struct Question {
-    pub(super) asked: Asked,
-    pub(super) answer: oneshot::Sender<Answer>,
-}
-
 /// Hands on what russh understood.
 pub(super) struct Messenger {
-    questions: mpsc::Sender<Question>,
+    wire: Wire,
     /// What waits because the client does not take it, in bytes, at most.
     waiting: usize,
 }
 
 impl Messenger {
-    pub(super) const fn new(questions: mpsc::Sender<Question>) -> Self {
-        Self { questions, waiting: 0 }
+    pub(super) const fn new(wire: Wire) -> Self {
+        Self { wire, waiting: 0 }
     }
 
-    async fn ask(&self, asked: Asked) -> Result<Answer, Error> {
-        let (answer, answered) = oneshot::channel();
-        self.questions.send(Question { asked, answer }).await.map_err(|_| Error::Disconnect)?;
-        answered.await.map_err(|_| Error::Disconnect)
+    fn ask(&self, asked: Asked) -> Result<Answer, Error> {
+        self.wire.ask(asked).ok_or(Error::Disconnect)
     }
 
     async fn pause(&self, delay: Duration) -> Result<(), Error> {
-        tokio::select! {
-            () = sleep(delay) => Ok(()),
-            () = self.questions.closed() => Err(Error::Disconnect),
-        }
+        if self.wire.pause(delay).await { Ok(()) } else { Err(Error::Disconnect) }
     }
 
     /// Does what was answered; how much that said, in bytes.
@@ -72,7 +60,7 @@ impl Messenger {
 
     /// Asks for something that a channel is to do, and says whether it does.
     async fn request(&mut self, channel: ChannelId, asked: Asked, session: &mut Session) -> Result<(), Error> {
-        let answer = self.ask(asked).await?;
+        let answer = self.ask(asked)?;
         if answer.accepted {
             session.channel_success(channel)?;
         } else {
@@ -82,7 +70,7 @@ impl Messenger {
     }
 
     async fn refuse_forward(&self, what: &'static str, host: &str, port: u32) -> Result<(), Error> {
-        self.ask(Asked::Forward { what, host: host.to_owned(), port }).await.map(drop)
+        self.ask(Asked::Forward { what, host: host.to_owned(), port }).map(drop)
     }
 }
 
@@ -91,12 +79,12 @@ impl Handler for Messenger {
 
     async fn auth_password(&mut self, user: &str, password: &str) -> Result<Auth, Error> {
         let asked = Asked::Password { user: user.to_owned(), password: password.to_owned() };
-        Ok(if self.ask(asked).await?.accepted { Auth::Accept } else { Auth::reject() })
+        Ok(if self.ask(asked)?.accepted { Auth::Accept } else { Auth::reject() })
     }
 
     async fn auth_publickey_offered(&mut self, user: &str, offer: PublicKeyOffer<'_>) -> Result<Auth, Error> {
         let fingerprint = offer.public_key.fingerprint(HashAlg::Sha256).to_string();
-        self.ask(Asked::PublicKey { user: user.to_owned(), fingerprint }).await?;
+        self.ask(Asked::PublicKey { user: user.to_owned(), fingerprint })?;
         Ok(Auth::reject())
     }
 
@@ -106,7 +94,7 @@ impl Handler for Messenger {
         reply: ChannelOpenHandle,
         _: &mut Session,
     ) -> Result<(), Error> {
-        if self.ask(Asked::Open(channel.id().number())).await?.accepted {
+        if self.ask(Asked::Open(channel.id().number()))?.accepted {
             reply.accept().await;
         } else {
             reply.reject(ChannelOpenFailure::ResourceShortage).await;
@@ -186,7 +174,9 @@ impl Handler for Messenger {
     async fn data(&mut self, channel: ChannelId, data: &[u8], session: &mut Session) -> Result<(), Error> {
         let (mut rest, mut said) = (data.to_vec(), 0);
         loop {
-            let answer = self.ask(Asked::Data(channel.number(), rest)).await?;
+            // A program that goes on and on lets others have their turn.
+            tokio::task::consume_budget().await;
+            let answer = self.ask(Asked::Data(channel.number(), rest))?;
             said += self.act(channel, answer.acts, session).await?;
             rest = answer.rest;
             if rest.is_empty() && !answer.goes_on {
@@ -199,12 +189,12 @@ impl Handler for Messenger {
     }
 
     async fn channel_eof(&mut self, channel: ChannelId, session: &mut Session) -> Result<(), Error> {
-        let answer = self.ask(Asked::End(channel.number())).await?;
+        let answer = self.ask(Asked::End(channel.number()))?;
         self.act(channel, answer.acts, session).await.map(drop)
     }
 
     async fn channel_close(&mut self, channel: ChannelId, _: &mut Session) -> Result<(), Error> {
         // Nobody is there any more who could be told anything.
-        self.ask(Asked::Close(channel.number())).await.map(drop)
+        self.ask(Asked::Close(channel.number())).map(drop)
     }
 }

@@ -69,7 +69,7 @@ pub(super) fn mount(run: &mut Run<'_>, call: &Call<'_>) -> Status {
     run.note(Note::Mounted);
     if options.value(b'o').is_some_and(|given| given.windows(7).any(|window| window == b"remount")) {
         let at = options.rest.last().cloned().unwrap_or_default();
-        if at == b"/" {
+        if at == b"/" && run.machine.mount_of(b"/").is_none_or(|root| !root.is_writable()) {
             call.complain(
                 run,
                 "can't remount /dev/root on / read-write: Invalid argument"
