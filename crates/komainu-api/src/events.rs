@@ -9,12 +9,14 @@ pub(crate) const SENSOR_REFUSED: &str = "hub.sensor_refused";
 pub(crate) const RECORDS_MISSING: &str = "hub.records_missing";
 /// Records were removed to make room.
 pub(crate) const RECORDS_REMOVED: &str = "hub.records_removed";
-/// Records or an artifact could not be kept.
+/// Captures were removed to make room.
+pub(crate) const CAPTURES_REMOVED: &str = "hub.captures_removed";
+/// Records, an artifact or a capture could not be kept.
 pub(crate) const NOT_KEPT: &str = "hub.not_kept";
 
 /// All of them, for the test.
 #[cfg(test)]
-const ALL: &[&str] = &[SENSOR_SEEN, SENSOR_REFUSED, RECORDS_MISSING, RECORDS_REMOVED, NOT_KEPT];
+const ALL: &[&str] = &[SENSOR_SEEN, SENSOR_REFUSED, RECORDS_MISSING, RECORDS_REMOVED, CAPTURES_REMOVED, NOT_KEPT];
 
 #[cfg(test)]
 mod tests {

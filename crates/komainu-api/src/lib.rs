@@ -32,7 +32,7 @@ use std::sync::Arc;
 
 use komainu_aws::sigv4::ReplayGuard;
 use komainu_model::{AccessKeyId, Scope};
-use komainu_ports::{Authority, Broker, Clock, IdSource, SensorArtifacts, SensorRecords, Store};
+use komainu_ports::{Authority, Broker, Clock, IdSource, SensorArtifacts, SensorCaptures, SensorRecords, Store};
 
 pub use control::{AccessKeyError, ControlPlane, ControlRules};
 use dispatch::Handlers;
@@ -54,6 +54,8 @@ pub struct ApiParts {
     pub records: Arc<dyn SensorRecords>,
     /// Where the artifacts that they send are kept.
     pub artifacts: Arc<dyn SensorArtifacts>,
+    /// Where the captures that they send are kept.
+    pub captures: Arc<dyn SensorCaptures>,
     /// The gateway.
     pub broker: Arc<dyn Broker>,
     /// Who makes certificates.
@@ -78,6 +80,7 @@ pub struct Api {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) records: Arc<dyn SensorRecords>,
     pub(crate) artifacts: Arc<dyn SensorArtifacts>,
+    pub(crate) captures: Arc<dyn SensorCaptures>,
     pub(crate) roll: SensorRoll,
     pub(crate) broker: Arc<dyn Broker>,
     pub(crate) authority: Arc<dyn Authority>,
@@ -90,13 +93,14 @@ pub struct Api {
 impl Api {
     /// A control plane of these parts.
     pub fn new(parts: ApiParts) -> Arc<Self> {
-        let ApiParts { config, control, store, records, artifacts, broker, authority, clock, ids } = parts;
+        let ApiParts { config, control, store, records, artifacts, captures, broker, authority, clock, ids } = parts;
         Arc::new(Self {
             config,
             control,
             store,
             records,
             artifacts,
+            captures,
             roll: SensorRoll::default(),
             broker,
             authority,

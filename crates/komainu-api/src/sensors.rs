@@ -5,11 +5,14 @@
 //! | `POST /komainu/v1/sensors/NAME/records?epoch=E&sequence=N` | lines of `{"log":"eve","line":{…}}` | they are durable |
 //! | `HEAD /komainu/v1/sensors/NAME/artifacts/SHA256` | | at once: 200 or 404 |
 //! | `PUT /komainu/v1/sensors/NAME/artifacts/SHA256` | the contents | they are durable |
+//! | `PUT /komainu/v1/sensors/NAME/captures/SESSION` | the packets of a session, pcapng | they are durable |
 //! | `POST /komainu/v1/sensors/NAME/health` | one JSON object | at once |
 //!
 //! A sensor is an authenticated stranger: it stands on a hostile network and may have been taken over. It can hand in
 //! what it likes in its own name, within bounds, and nothing in another's; nothing of it is believed or interpreted here.
 
+mod artifacts;
+mod captures;
 mod health;
 mod lines;
 mod roll;
@@ -17,15 +20,14 @@ mod roll;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::digest;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Body, Incoming};
-use hyper::header::{HeaderValue, RETRY_AFTER};
+use hyper::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::{Method, Request, Response, StatusCode};
 use komainu_aws::parse_query;
-use komainu_model::{CertificateStatus, ThingName, Timestamp};
-use komainu_ports::{ArtifactKept, BatchKey, BatchStored, Directory, PeerInfo, SensorKey, SpoolEpoch};
+use komainu_model::{CertificateStatus, Confidentiality, ThingName, Timestamp};
+use komainu_ports::{BatchKey, BatchStored, Directory, PeerInfo, RecordedSession, SensorKey, SpoolEpoch};
 use tracing::{error, info, warn};
 
 pub use self::health::SensorHealth;
@@ -40,17 +42,15 @@ const PREFIX: &str = "/komainu/v1/sensors/";
 /// The largest batch in bytes; a sensor seals its segments before they are larger.
 const BATCH_BYTES_MAX: usize = 1024 * 1024;
 
-/// The largest artifact in bytes, as a sensor stores it.
-const ARTIFACT_BYTES_MAX: usize = 32 * 1024 * 1024;
-
 /// The largest word of health in bytes: a few numbers, and the names of at most 64 doors.
 const HEALTH_BYTES_MAX: usize = 16 * 1024;
 
 /// A batch or a word of health must be there after this time, in seconds.
 const BODY_READ_S_MAX: u64 = 30;
 
-/// An artifact must be there after this time, in seconds: 32 MiB over a slow line.
-const ARTIFACT_READ_S_MAX: u64 = 300;
+/// Says of an artifact or a capture, in a request or an answer, whether it is confidential: `yes` or `no`. What does not
+/// say so is.
+const CONFIDENTIAL: HeaderName = HeaderName::from_static("komainu-confidential");
 
 /// Sensors that are asked to come again are told after how many seconds.
 const RETRY_AFTER_S: &str = "5";
@@ -71,7 +71,7 @@ pub(crate) async fn answer(api: &Arc<Api>, peer: &PeerInfo, request: Request<Inc
     let is_head = head.method == Method::HEAD;
     let query = head.uri.query().unwrap_or_default();
     let answered = match Asked::read(&head.method, head.uri.path(), query) {
-        Ok(asked) => asked.answer(api, peer, body).await,
+        Ok(asked) => asked.answer(api, peer, &head.headers, body).await,
         Err(refusal) => Err(refusal),
     };
     answered.unwrap_or_else(|refusal| refusal.response(is_head))
@@ -89,6 +89,7 @@ enum What {
     KeepRecords { epoch: SpoolEpoch, sequence: u64 },
     HoldsArtifact([u8; 32]),
     KeepArtifact([u8; 32]),
+    KeepCapture(RecordedSession),
     NoteHealth,
 }
 
@@ -99,6 +100,8 @@ enum Refusal {
     Malformed(String),
     /// The body is too large.
     TooLarge { bytes_max: usize },
+    /// It does not say how large the body is.
+    NoLength,
     /// There is nothing of the kind.
     NotFound,
     /// The path knows no such method.
@@ -118,6 +121,7 @@ impl Refusal {
         let (status, message) = match self {
             Self::Malformed(message) => (StatusCode::BAD_REQUEST, message.as_str()),
             Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"),
+            Self::NoLength => (StatusCode::LENGTH_REQUIRED, "content-length is missing"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not found"),
             Self::NoSuchMethod => (StatusCode::METHOD_NOT_ALLOWED, "this path has no such method"),
             Self::NotAuthenticated => (StatusCode::UNAUTHORIZED, "a client certificate is needed"),
@@ -152,7 +156,11 @@ impl Asked {
             (&Method::HEAD, Some("artifacts"), Some(digest), None) => What::HoldsArtifact(sha256(digest)?),
             (&Method::PUT, Some("artifacts"), Some(digest), None) => What::KeepArtifact(sha256(digest)?),
             (&Method::POST, Some("health"), None, None) => What::NoteHealth,
-            (_, Some("records" | "health"), None, None) | (_, Some("artifacts"), Some(_), None) => {
+            (&Method::PUT, Some("captures"), Some(session), None) => What::KeepCapture(
+                RecordedSession::parse(session)
+                    .ok_or_else(|| Refusal::Malformed("the path names no session".to_owned()))?,
+            ),
+            (_, Some("records" | "health"), None, None) | (_, Some("artifacts" | "captures"), Some(_), None) => {
                 return Err(Refusal::NoSuchMethod);
             }
             _ => return Err(Refusal::NotFound),
@@ -172,7 +180,13 @@ impl Asked {
         })
     }
 
-    async fn answer(self, api: &Arc<Api>, peer: &PeerInfo, body: Incoming) -> Result<Response<Full<Bytes>>, Refusal> {
+    async fn answer(
+        self,
+        api: &Arc<Api>,
+        peer: &PeerInfo,
+        headers: &HeaderMap,
+        body: Incoming,
+    ) -> Result<Response<Full<Bytes>>, Refusal> {
         let sensor = authorized(api, peer, self.sensor)?;
         let now = api.clock.now();
         if api.roll.note_seen(&sensor, now) {
@@ -186,13 +200,18 @@ impl Asked {
             }
             What::HoldsArtifact(sha256) => {
                 let artifacts = api.artifacts.clone();
-                if blocking(move || artifacts.holds(&sha256)).await? {
-                    Ok(respond(StatusCode::OK, "application/octet-stream", Bytes::new()))
-                } else {
-                    Err(Refusal::NotFound)
-                }
+                let held = blocking(move || artifacts.holds(&sha256)).await?;
+                let confidentiality = held.ok_or(Refusal::NotFound)?;
+                let mut response = respond(StatusCode::OK, "application/octet-stream", Bytes::new());
+                response.headers_mut().insert(CONFIDENTIAL, word_of(confidentiality));
+                Ok(response)
             }
-            What::KeepArtifact(sha256) => keep_artifact(api, &sensor, sha256, body).await,
+            What::KeepArtifact(sha256) => {
+                artifacts::keep(api, &sensor, sha256, confidentiality_in(headers)?, body).await
+            }
+            What::KeepCapture(session) => {
+                captures::keep(api, &sensor, session, confidentiality_in(headers)?, body, now).await
+            }
             What::NoteHealth => {
                 let body = read_body(body, HEALTH_BYTES_MAX, BODY_READ_S_MAX).await?;
                 let health = SensorHealth::read(&body).map_err(Refusal::Malformed)?;
@@ -257,33 +276,20 @@ async fn keep_records(
     }
 }
 
-async fn keep_artifact(
-    api: &Arc<Api>,
-    sensor: &SensorKey,
-    sha256: [u8; 32],
-    body: Incoming,
-) -> Result<Response<Full<Bytes>>, Refusal> {
-    let _turn = api.roll.artifact_turn().await.ok_or(Refusal::Busy)?;
-    let contents = read_body(body, ARTIFACT_BYTES_MAX, ARTIFACT_READ_S_MAX).await?;
-    let artifacts = api.artifacts.clone();
-    let kept = blocking(move || {
-        let is_right = digest::digest(&digest::SHA256, &contents).as_ref() == sha256;
-        is_right.then(|| artifacts.keep(&sha256, &contents))
-    });
-    match kept.await? {
-        None => Err(Refusal::Malformed("the contents do not have this SHA-256".to_owned())),
-        Some(ArtifactKept::Yes) => {
-            api.roll.note_artifact(sensor);
-            Ok(json(StatusCode::OK, "{}".to_owned()))
-        }
-        Some(ArtifactKept::No) => {
-            if let Some(suppressed) = api.roll.not_kept.take_now() {
-                let sha256 = hex::encode(sha256);
-                warn!(event = events::NOT_KEPT, sensor = %sensor.name, sha256, suppressed, "artifact is not kept");
-            }
-            Err(Refusal::NoRoom)
-        }
+/// Who may see what a request brings. What says nothing about it is confidential.
+fn confidentiality_in(headers: &HeaderMap) -> Result<Confidentiality, Refusal> {
+    match headers.get(CONFIDENTIAL).map(HeaderValue::as_bytes) {
+        None | Some(b"yes") => Ok(Confidentiality::Confidential),
+        Some(b"no") => Ok(Confidentiality::Open),
+        Some(_) => Err(Refusal::Malformed("komainu-confidential must be yes or no".to_owned())),
     }
+}
+
+fn word_of(confidentiality: Confidentiality) -> HeaderValue {
+    HeaderValue::from_static(match confidentiality {
+        Confidentiality::Open => "no",
+        Confidentiality::Confidential => "yes",
+    })
 }
 
 async fn read_body(body: Incoming, bytes_max: usize, read_s_max: u64) -> Result<Bytes, Refusal> {
@@ -326,6 +332,9 @@ pub(crate) fn fuzz(bytes: &[u8]) {
     }
     if let Ok(health) = SensorHealth::read(bytes) {
         assert!(health.version.len() <= 64 && health.doors.len() <= 64);
+    }
+    if captures::check(bytes).is_ok() {
+        assert!(bytes.len() >= 28 && bytes.starts_with(b"\x0a\x0d\x0d\x0a"));
     }
     let text = String::from_utf8_lossy(bytes);
     let (path, query) = text.split_once('?').unwrap_or((&text, ""));

@@ -7,11 +7,13 @@ mod authority;
 mod courier;
 mod folder;
 mod records;
+mod sensor_captures;
 mod sensor_records;
 mod sqlite;
 
 pub use authority::{LocalAuthority, OpenAuthorityError, ServerCertificate};
 pub use courier::{CourierConfig, CourierConfigError, CourierSet, SmtpConfig, SmtpLogin, SmtpTls, WebhookConfig};
 pub use folder::{DataFolder, DataFolderError};
+pub use sensor_captures::FolderCaptures;
 pub use sensor_records::FolderRecords;
 pub use sqlite::{SqliteSessionStore, SqliteStore};

@@ -396,13 +396,13 @@ fn batch_of_file(file: &DirEntry, lines: u64) -> io::Result<Option<Batch>> {
     Ok(Some(Batch { lines, bytes: file.len(), received_at }))
 }
 
-fn timestamp(at: SystemTime) -> Timestamp {
+pub(crate) fn timestamp(at: SystemTime) -> Timestamp {
     let since_epoch = at.duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_unix_millis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// The folders in a folder whose names are something, in no order.
-fn folders_in<T>(folder: &Path, parse: impl Fn(&str) -> Option<T>) -> io::Result<Vec<(T, PathBuf)>> {
+pub(crate) fn folders_in<T>(folder: &Path, parse: impl Fn(&str) -> Option<T>) -> io::Result<Vec<(T, PathBuf)>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -415,8 +415,8 @@ fn folders_in<T>(folder: &Path, parse: impl Fn(&str) -> Option<T>) -> io::Result
     Ok(found)
 }
 
-/// The records tell who was attacked and how: they are for their owner.
-fn make_folder(path: &Path) -> io::Result<()> {
+/// Records and captures tell who was attacked and how: they are for their owner.
+pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 

@@ -27,6 +27,12 @@ pub struct SensorHealth {
     pub spool_age_s: u64,
     /// Lines since it started that it could not write down.
     pub lines_lost: u64,
+    /// Captures of sessions that wait for the hub.
+    pub captures: u64,
+    /// Their bytes.
+    pub captures_bytes: u64,
+    /// Captures since it started that it dropped before the hub had them.
+    pub captures_dropped: u64,
     /// What is open: persona, service and port.
     pub doors: Vec<String>,
 }
@@ -44,6 +50,9 @@ struct Wire {
     spool_bytes: u64,
     spool_age_s: u64,
     lines_lost: u64,
+    captures: u64,
+    captures_bytes: u64,
+    captures_dropped: u64,
     doors: Vec<String>,
 }
 
@@ -56,6 +65,7 @@ impl SensorHealth {
         }
         let wire: Wire = serde_json::from_slice(body).map_err(|error| format!("health cannot be read: {error}"))?;
         let Wire { uptime_s, connections, connections_total, refused, spool_bytes, spool_age_s, lines_lost, .. } = wire;
+        let Wire { captures, captures_bytes, captures_dropped, .. } = wire;
         Ok(Self {
             version: shown(&wire.version, VERSION_CHARS_MAX),
             uptime_s,
@@ -65,6 +75,9 @@ impl SensorHealth {
             spool_bytes,
             spool_age_s,
             lines_lost,
+            captures,
+            captures_bytes,
+            captures_dropped,
             doors: wire.doors.iter().take(DOORS_MAX).map(|door| shown(door, DOOR_CHARS_MAX)).collect(),
         })
     }

@@ -3,12 +3,14 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// A line: which log it is of, and the line of that log.
+/// A line: which log it is of, whether it is confidential, and the line of that log.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line<'a> {
     #[serde(rename = "log")]
     _log: Log,
+    #[serde(rename = "confidential", default)]
+    _confidential: bool,
     #[serde(borrow)]
     line: &'a RawValue,
 }
@@ -53,6 +55,8 @@ mod tests {
             (seen, _) => panic!("{batch:?}: {seen:?}"),
         };
         check("{\"log\":\"eve\",\"line\":{}}\n{\"log\":\"honeypot\",\"line\":{\"a\":[1]}}\n", Ok(()));
+        check("{\"log\":\"eve\",\"confidential\":true,\"line\":{}}\n", Ok(()));
+        check("{\"log\":\"eve\",\"confidential\":1,\"line\":{}}\n", Err("line 1 is no record"));
         check("", Err("empty"));
         check("\n", Err("line 1 is no record"));
         check("{\"log\":\"eve\",\"line\":{}}", Err("line 1 is not whole"));

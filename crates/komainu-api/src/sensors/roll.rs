@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use komainu_model::{Scope, ThingName, Timestamp};
-use komainu_ports::{SensorKey, SensorTotals};
+use komainu_ports::{LogBudget, SensorKey, SensorTotals};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -19,14 +19,12 @@ const ONLINE_S: u64 = 90;
 /// have handed in records.
 const SENSORS_MAX: usize = 10_000;
 
-/// Artifacts that are taken at the same time: each is in memory as a whole.
-const ARTIFACTS_AT_ONCE_MAX: usize = 4;
+/// Artifacts and captures that are taken at the same time: a capture is in memory as a whole, 8 MiB, an artifact takes
+/// its room on the disk before it is there, 32 MiB.
+const BODIES_AT_ONCE_MAX: usize = 4;
 
-/// How long an artifact waits for its turn. Then its sensor is asked to come again.
-const ARTIFACT_TURN: Duration = Duration::from_secs(30);
-
-/// Lines of one event in one second: a sensor that was taken over must not fill the disk.
-const LINES_PER_SECOND_MAX: u32 = 20;
+/// How long one waits for its turn. Then its sensor is asked to come again.
+const BODY_TURN: Duration = Duration::from_secs(30);
 
 /// A sensor, as it is known to operators.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +39,8 @@ pub struct SensorStatus {
     pub health: Option<SensorHealth>,
     /// Artifacts that it has sent since the hub started.
     pub artifacts: u64,
+    /// Captures that it has sent since the hub started.
+    pub captures: u64,
     /// What it has handed in.
     pub records: Option<SensorTotals>,
 }
@@ -52,6 +52,7 @@ pub(crate) struct SensorRoll {
     turns: Arc<Semaphore>,
     pub(super) refused: LogBudget,
     pub(super) removed: LogBudget,
+    pub(super) captures_removed: LogBudget,
     pub(super) not_kept: LogBudget,
 }
 
@@ -60,15 +61,17 @@ struct Seen {
     at: Option<Timestamp>,
     health: Option<SensorHealth>,
     artifacts: u64,
+    captures: u64,
 }
 
 impl Default for SensorRoll {
     fn default() -> Self {
         Self {
             seen: Mutex::default(),
-            turns: Arc::new(Semaphore::new(ARTIFACTS_AT_ONCE_MAX)),
+            turns: Arc::new(Semaphore::new(BODIES_AT_ONCE_MAX)),
             refused: LogBudget::default(),
             removed: LogBudget::default(),
+            captures_removed: LogBudget::default(),
             not_kept: LogBudget::default(),
         }
     }
@@ -100,9 +103,13 @@ impl SensorRoll {
         self.note(sensor, |seen| seen.artifacts += 1);
     }
 
-    /// The right to hold one artifact in memory; none when too many others do.
-    pub(super) async fn artifact_turn(&self) -> Option<OwnedSemaphorePermit> {
-        tokio::time::timeout(ARTIFACT_TURN, self.turns.clone().acquire_owned()).await.ok()?.ok()
+    pub(super) fn note_capture(&self, sensor: &SensorKey) {
+        self.note(sensor, |seen| seen.captures += 1);
+    }
+
+    /// The right to bring an artifact or a capture; none when too many others do.
+    pub(super) async fn body_turn(&self) -> Option<OwnedSemaphorePermit> {
+        tokio::time::timeout(BODY_TURN, self.turns.clone().acquire_owned()).await.ok()?.ok()
     }
 }
 
@@ -121,7 +128,7 @@ impl Api {
         let of_scope = totals.into_iter().filter(|(sensor, _)| sensor.scope == *scope);
         of_scope
             .map(|(sensor, records)| {
-                let Seen { at, health, artifacts } = seen.get(&sensor).unwrap_or(&nothing);
+                let Seen { at, health, artifacts, captures } = seen.get(&sensor).unwrap_or(&nothing);
                 let last_received_at = records.as_ref().and_then(|records| records.last_received_at);
                 SensorStatus {
                     name: sensor.name,
@@ -129,6 +136,7 @@ impl Api {
                     is_online: at.is_some_and(|at| is_online(at, now)),
                     health: health.clone(),
                     artifacts: *artifacts,
+                    captures: *captures,
                     records,
                 }
             })
@@ -138,32 +146,4 @@ impl Api {
 
 fn is_online(last_seen: Timestamp, now: Timestamp) -> bool {
     now.since(last_seen) <= Duration::from_secs(ONLINE_S)
-}
-
-/// The lines of one event that sensors can cause.
-#[derive(Debug, Default)]
-pub(super) struct LogBudget(Mutex<Window>);
-
-#[derive(Debug, Default)]
-struct Window {
-    began_at: Option<Instant>,
-    lines: u32,
-    suppressed: u64,
-}
-
-impl LogBudget {
-    /// Whether a line may be written, and how many were left out since the last one that was.
-    pub(super) fn take_now(&self) -> Option<u64> {
-        let now = Instant::now();
-        let mut window = self.0.lock();
-        if window.began_at.is_none_or(|began_at| now.duration_since(began_at) >= Duration::from_secs(1)) {
-            (window.began_at, window.lines) = (Some(now), 0);
-        }
-        if window.lines >= LINES_PER_SECOND_MAX {
-            window.suppressed += 1;
-            return None;
-        }
-        window.lines += 1;
-        Some(std::mem::take(&mut window.suppressed))
-    }
 }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use komainu_api::SensorHealth;
 use komainu_model::{
-    Certificate, CertificateId, CertificateMode, CertificateStatus, Change, Record, Scope, Thing, ThingName,
-    ThingPrincipal, ThingPrincipalType, Timestamp,
+    Certificate, CertificateId, CertificateMode, CertificateStatus, Change, Confidentiality, Record, Scope, Thing,
+    ThingName, ThingPrincipal, ThingPrincipalType, Timestamp,
 };
-use komainu_ports::{SensorKey, SensorRecords};
+use komainu_ports::{SensorCaptures, SensorKey, SensorRecords};
 use tokio::io::AsyncWriteExt;
 
 use crate::client::{Answer, Ask};
@@ -180,6 +180,87 @@ async fn operators_see_who_is_there() {
     world.clock.advance(Duration::from_secs(91));
     assert!(!world.api.sensors(&World::scope())[0].is_online);
     assert_eq!(world.api.sensors(&elsewhere()), []);
+}
+
+/// A section header block without options (draft-ietf-opsawg-pcapng, 4.1), and what is not looked at.
+const PCAPNG: &[u8] =
+    b"\x0a\x0d\x0d\x0a\x1c\0\0\0\x4d\x3c\x2b\x1a\x01\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff\x1c\0\0\0more";
+
+#[tokio::test]
+async fn captures_are_kept_once_and_say_whether_they_are_confidential() {
+    let world = world();
+    let put = async |session: &str, mark: Option<&str>, body: &[u8]| {
+        let mut ask = Ask::new("PUT", &format!("/komainu/v1/sensors/tokyo/captures/{session}"), body);
+        if let Some(mark) = mark {
+            ask = ask.header("komainu-confidential", mark);
+        }
+        ask.send(&mut world.connect_as(Some(TOKYO))).await
+    };
+    let session = |number: u8| format!("{number:032x}");
+    for (number, mark) in [(1, Some("no")), (2, Some("yes")), (3, None)] {
+        let first = put(&session(number), mark, PCAPNG).await;
+        assert_eq!((first.status, first.json()["stored"].as_str()), (200, Some("new")));
+        let again = put(&session(number), Some("no"), PCAPNG).await;
+        assert_eq!((again.status, again.json()["stored"].as_str()), (200, Some("known")));
+    }
+    let marks: Vec<_> = world.captures.captures().iter().map(|capture| capture.confidentiality).collect();
+    assert_eq!(marks, [Confidentiality::Open, Confidentiality::Confidential, Confidentiality::Confidential]);
+    assert_eq!(put(&session(4), Some("perhaps"), PCAPNG).await.status, 400);
+    assert_eq!(put(&session(4), Some("no"), b"\xd4\xc3\xb2\xa1").await.status, 400, "another format");
+    assert_eq!(put(&session(4), Some("no"), b"").await.status, 400);
+    assert_eq!(put("4", Some("no"), PCAPNG).await.status, 400);
+    let target = format!("tokyo/captures/{}", session(4));
+    assert_eq!(send(&world, Some(OSAKA), "PUT", &target, PCAPNG).await.status, 403);
+    assert_eq!(send(&world, Some(TOKYO), "GET", &target, b"").await.status, 405);
+    let mut stream = world.connect_as(Some(TOKYO));
+    let head = format!("PUT /komainu/v1/sensors/{target} HTTP/1.1\r\nhost: hub\r\ncontent-length: 8388609\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    assert_eq!(Answer::read(&mut stream).await.status, 413);
+    assert_eq!(world.captures.captures().len(), 3);
+    assert_eq!(world.api.sensors(&World::scope())[0].captures, 3);
+}
+
+#[tokio::test]
+async fn an_artifact_is_confidential_until_it_is_seen_elsewhere() {
+    let world = world();
+    // SHA-256 of "abc", FIPS 180-4.
+    let target = "/komainu/v1/sensors/tokyo/artifacts/ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    let ask = async |method: &str, mark: Option<&str>, body: &[u8]| {
+        let mut ask = Ask::new(method, target, body);
+        if let Some(mark) = mark {
+            ask = ask.header("komainu-confidential", mark);
+        }
+        let answer = ask.send(&mut world.connect_as(Some(TOKYO))).await;
+        (answer.status, answer.header("komainu-confidential").map(str::to_owned))
+    };
+    let held = |word: &str| (200, Some(word.to_owned()));
+    assert_eq!(ask("PUT", None, b"abc").await.0, 200);
+    assert_eq!(ask("HEAD", None, b"").await, held("yes"), "what says nothing about it is confidential");
+    assert_eq!(ask("PUT", Some("no"), b"abd").await.0, 400);
+    assert_eq!(ask("HEAD", None, b"").await, held("yes"), "whoever does not have it cannot open it");
+    assert_eq!(ask("PUT", Some("no"), b"abc").await.0, 200);
+    assert_eq!(ask("HEAD", None, b"").await, held("no"));
+    assert_eq!(ask("PUT", Some("yes"), b"abc").await.0, 200);
+    assert_eq!(ask("HEAD", None, b"").await, held("no"));
+}
+
+#[tokio::test]
+async fn an_artifact_comes_in_pieces_and_one_that_breaks_off_is_not_kept() {
+    let world = world();
+    // SHA-256 of a million times "a", FIPS 180-4.
+    let digest = "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0";
+    let target = format!("tokyo/artifacts/{digest}");
+    let head = |length: &str| format!("PUT /komainu/v1/sensors/{target} HTTP/1.1\r\nhost: hub\r\n{length}\r\n\r\n");
+    let mut stream = world.connect_as(Some(TOKYO));
+    stream.write_all(head("content-length: 1000000").as_bytes()).await.unwrap();
+    stream.write_all(&[b'a'; 999_999]).await.unwrap();
+    drop(stream);
+    let mut stream = world.connect_as(Some(TOKYO));
+    stream.write_all(head("transfer-encoding: chunked").as_bytes()).await.unwrap();
+    assert_eq!(Answer::read(&mut stream).await.status, 411);
+    assert_eq!(send(&world, Some(TOKYO), "HEAD", &target, b"").await.status, 404);
+    assert_eq!(send(&world, Some(TOKYO), "PUT", &target, &[b'a'; 1_000_000]).await.status, 200);
+    assert_eq!(send(&world, Some(TOKYO), "HEAD", &target, b"").await.status, 200);
 }
 
 fn elsewhere() -> Scope {

@@ -9,9 +9,9 @@ use komainu_model::{
     SecretKey, Timestamp,
 };
 use komainu_ports::{
-    Authority, AuthorityError, BoxFuture, Broker, BrokerError, ByteStream, CertificateSubject, HttpHandoff,
-    IssuedCertificate, IssuedKeyPair, ManualClock, MemoryArtifacts, MemoryRecords, MemoryStore, MeterReading,
-    OutboundMessage, PeerInfo, RecordsLimits, SeededIds, Store, WebSocketIdentity,
+    Authority, AuthorityError, BoxFuture, Broker, BrokerError, ByteStream, CapturesLimits, CertificateSubject,
+    HttpHandoff, IssuedCertificate, IssuedKeyPair, ManualClock, MemoryArtifacts, MemoryCaptures, MemoryRecords,
+    MemoryStore, MeterReading, OutboundMessage, PeerInfo, RecordsLimits, SeededIds, Store, WebSocketIdentity,
 };
 use komainu_respond::RespondRules;
 use parking_lot::Mutex;
@@ -33,6 +33,7 @@ pub(crate) struct World {
     pub(crate) store: Arc<MemoryStore>,
     pub(crate) records: Arc<MemoryRecords>,
     pub(crate) artifacts: Arc<MemoryArtifacts>,
+    pub(crate) captures: Arc<MemoryCaptures>,
     pub(crate) control: Arc<ControlPlane>,
     pub(crate) clock: Arc<ManualClock>,
 }
@@ -49,6 +50,7 @@ impl World {
         store.commit(changes).unwrap();
         let records = Arc::new(MemoryRecords::new(RecordsLimits::default()));
         let artifacts = Arc::new(MemoryArtifacts::default());
+        let captures = Arc::new(MemoryCaptures::new(CapturesLimits::default()));
         let broker = Arc::new(RecordingBroker::default());
         let ids = Arc::new(SeededIds::new(1));
         let rules = ControlRules {
@@ -65,12 +67,13 @@ impl World {
             store: store.clone(),
             records: records.clone(),
             artifacts: artifacts.clone(),
+            captures: captures.clone(),
             broker: broker.clone(),
             authority: Arc::new(NoAuthority),
             clock: clock.clone(),
             ids,
         });
-        Self { server: Server::new(api.clone()), api, broker, store, records, artifacts, control, clock }
+        Self { server: Server::new(api.clone()), api, broker, store, records, artifacts, captures, control, clock }
     }
 
     /// A connection in clear text.

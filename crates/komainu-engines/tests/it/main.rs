@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "these are tests")]
 
+mod folder_captures;
 mod folder_records;
 mod killed;
 mod sqlite_store;
