@@ -92,6 +92,7 @@ pub(crate) struct SensorLine {
     pub(crate) batches_missing: u64,
     pub(crate) batches_removed: u64,
     pub(crate) artifacts: u64,
+    pub(crate) captures: u64,
 }
 
 /// A sensor's word about its health, as it is listed.
@@ -104,6 +105,9 @@ pub(crate) struct SensorHealthLine {
     pub(crate) spool_bytes: u64,
     pub(crate) spool_age_s: u64,
     pub(crate) lines_lost: u64,
+    pub(crate) captures: u64,
+    pub(crate) captures_bytes: u64,
+    pub(crate) captures_dropped: u64,
     pub(crate) doors: Vec<String>,
 }
 
@@ -157,8 +161,8 @@ impl fmt::Display for SensorLine {
         }
         writeln!(
             f,
-            "  received  {} records, {} artifacts, {} batches missing, {} removed",
-            self.records, self.artifacts, self.batches_missing, self.batches_removed
+            "  received  {} records, {} artifacts, {} captures, {} batches missing, {} removed",
+            self.records, self.artifacts, self.captures, self.batches_missing, self.batches_removed
         )?;
         let Some(health) = &self.health else { return Ok(()) };
         writeln!(
@@ -170,6 +174,11 @@ impl fmt::Display for SensorLine {
             f,
             "  spool     {} bytes, oldest {} s, {} lines lost",
             health.spool_bytes, health.spool_age_s, health.lines_lost
+        )?;
+        writeln!(
+            f,
+            "  captures  {} wait, {} bytes, {} dropped",
+            health.captures, health.captures_bytes, health.captures_dropped
         )?;
         writeln!(f, "  version   {}", health.version)?;
         health.doors.iter().try_for_each(|door| writeln!(f, "  door      {door}"))

@@ -1,6 +1,6 @@
-//! `komainu bench`: puts load on an MQTT broker and says what came of it.
+//! `komainu bench`: puts load on an MQTT broker, or on a relay to devices, and says what came of it.
 //!
-//! It needs an address, the root certificate and one device's certificate, so it can load any broker, and two brokers
+//! For a broker it needs an address, the root certificate and one device's certificate, so it can load any broker, and two brokers
 //! can be compared by the same client. Its MQTT is its own and minimal: what it measures must not be itself.
 //!
 //! Every kind of load prints one result, for people or, with `--json`, for programs.
@@ -10,6 +10,7 @@ mod fan_in;
 mod idle;
 mod latency;
 mod offline;
+mod relay;
 mod round_trips;
 mod target;
 mod wire;
@@ -36,6 +37,14 @@ pub(crate) struct BenchArgs {
 
 #[derive(Debug, Subcommand)]
 enum Load {
+    #[command(flatten)]
+    Broker(BrokerLoad),
+    #[command(flatten)]
+    Relay(RelayLoad),
+}
+
+#[derive(Debug, Subcommand)]
+enum BrokerLoad {
     /// Connect, say CONNECT, disconnect; as fast as so many workers can.
     Connections(connections::ConnectionsArgs),
     /// Many devices publish, one subscriber takes everything.
@@ -50,22 +59,41 @@ enum Load {
     Collect(offline::CollectArgs),
 }
 
+#[derive(Debug, Subcommand)]
+enum RelayLoad {
+    /// Visit a device, directly or through a relay, as fast as so many visitors can. Needs no broker.
+    Visits(relay::VisitsArgs),
+    /// Be the device that is visited, until the process is ended. Needs no broker.
+    Device(relay::DeviceArgs),
+}
+
 /// Runs the load and prints its result. Fails when no result could be had.
-pub(crate) async fn run(args: BenchArgs) -> anyhow::Result<()> {
-    let target = args.target.resolve().await?;
-    let json = args.json;
+pub(crate) fn run(args: BenchArgs) -> anyhow::Result<()> {
     match args.load {
-        Load::Connections(load) => print_result(json, &connections::run(&target, &load).await?),
-        Load::FanIn(load) => print_result(json, &fan_in::run(&target, &load).await?),
-        Load::Idle(load) => {
+        Load::Broker(load) => crate::runtime()?.block_on(load_broker(&args.target, load, args.json)),
+        Load::Relay(RelayLoad::Visits(load)) => print_result(args.json, &one_thread()?.block_on(relay::visit(&load))?),
+        Load::Relay(RelayLoad::Device(load)) => match one_thread()?.block_on(relay::be_device(&load))? {},
+    }
+}
+
+fn one_thread() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")
+}
+
+async fn load_broker(target: &TargetArgs, load: BrokerLoad, json: bool) -> anyhow::Result<()> {
+    let target = target.resolve().await?;
+    match load {
+        BrokerLoad::Connections(load) => print_result(json, &connections::run(&target, &load).await?),
+        BrokerLoad::FanIn(load) => print_result(json, &fan_in::run(&target, &load).await?),
+        BrokerLoad::Idle(load) => {
             let (result, held) = idle::open(&target, &load).await?;
             print_result(json, &result)?;
             held.hold().await;
             Ok(())
         }
-        Load::RoundTrips(load) => print_result(json, &round_trips::run(&target, &load).await?),
-        Load::Leave(load) => print_result(json, &offline::leave(&target, &load).await?),
-        Load::Collect(load) => print_result(json, &offline::collect(&target, &load).await?),
+        BrokerLoad::RoundTrips(load) => print_result(json, &round_trips::run(&target, &load).await?),
+        BrokerLoad::Leave(load) => print_result(json, &offline::leave(&target, &load).await?),
+        BrokerLoad::Collect(load) => print_result(json, &offline::collect(&target, &load).await?),
     }
 }
 

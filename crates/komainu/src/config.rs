@@ -7,9 +7,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
-use komainu_ports::RecordsLimits;
-use komainu_sensor::{ArtifactLimits, FetchLimits, Proxy, Rotation, SensorLimits};
+use komainu_ports::{CapturesLimits, RecordsLimits};
+use komainu_sensor::{ArtifactLimits, CAPTURE_BYTES_MAX, FetchLimits, Proxy, RING_BYTES_MIN, Rotation, SensorLimits};
 use serde::{Deserialize, Serialize};
+
+use crate::outpost::{OutpostSection, OutpostsSection};
 
 /// The prefix of environment variables that set configuration keys.
 const VARIABLE_PREFIX: &str = "KOMAINU__";
@@ -30,6 +32,7 @@ pub(crate) struct Config {
     pub(crate) gateway: GatewaySection,
     pub(crate) sensor: SensorSection,
     pub(crate) hub: HubSection,
+    pub(crate) outpost: OutpostSection,
     pub(crate) log: Log,
 }
 
@@ -160,6 +163,9 @@ pub(crate) struct SensorSection {
     pub(crate) devices: Option<PathBuf>,
     /// What follows when a device turns to somebody whom it has no reason to know.
     pub(crate) on_incident: OnIncidentSetting,
+    /// As whom the processes run that bring devices back after an incident and examine them: the first of 64 numbers of
+    /// users, one for each device, which nobody has.
+    pub(crate) reset_uid: u32,
     /// Whether `komainu serve` runs this sensor, too.
     pub(crate) run_in_serve: bool,
     /// As whom the process runs that talks to strangers, when there are real devices or when `komainu serve` runs it: a
@@ -169,14 +175,32 @@ pub(crate) struct SensorSection {
     pub(crate) data: Option<PathBuf>,
     /// Files with rules, beside those that are built in.
     pub(crate) rules: Vec<PathBuf>,
+    /// Files with rules of YARA, or folders with such files.
+    pub(crate) yara: Vec<PathBuf>,
     /// Files with the addresses of benign scanners.
     pub(crate) scanners: Vec<PathBuf>,
     /// A file in the format MMDB that says which address belongs to which autonomous system.
     pub(crate) asn_db: Option<PathBuf>,
+    /// What is kept of the frames of real devices.
+    pub(crate) capture: CaptureSection,
     /// Where records are sent.
     pub(crate) hub: HubLink,
     /// What is done with URLs that attackers name.
     pub(crate) fetch: FetchSection,
+    /// Who brings strangers from other sites.
+    pub(crate) outposts: OutpostsSection,
+}
+
+/// What is kept of the frames of real devices.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct CaptureSection {
+    /// Bytes of the ring of each device; 0 for none.
+    pub(crate) ring_bytes_max: u64,
+    /// Bytes of the frames of one session.
+    pub(crate) session_bytes_max: u64,
+    /// Bytes of the captures of all sessions on the disk.
+    pub(crate) sessions_bytes_max: u64,
 }
 
 /// Where a sensor sends its records. Either nothing of it is set, or all four that have no default.
@@ -191,7 +215,7 @@ pub(crate) struct HubLink {
     pub(crate) key: Option<PathBuf>,
     /// The server's root certificate, PEM.
     pub(crate) ca: Option<PathBuf>,
-    /// Bytes of records that may wait for the hub.
+    /// Bytes of records, and of captures in what records leave, that may wait for the hub.
     pub(crate) spool_bytes_max: u64,
 }
 
@@ -203,6 +227,8 @@ pub(crate) struct HubSection {
     pub(crate) records_bytes_max: u64,
     /// Bytes of all artifacts on the disk.
     pub(crate) artifacts_bytes_max: u64,
+    /// Bytes of all captures of sessions.
+    pub(crate) captures_bytes_max: u64,
 }
 
 /// What a sensor does with URLs that attackers name.
@@ -341,15 +367,25 @@ impl Default for SensorSection {
             log_files_max: rotation.files_max,
             devices: None,
             on_incident: OnIncidentSetting::Record,
+            reset_uid: 61_044,
             run_in_serve: false,
             user: None,
             data: None,
             rules: Vec::new(),
+            yara: Vec::new(),
             scanners: Vec::new(),
             asn_db: None,
+            capture: CaptureSection::default(),
             hub: HubLink::default(),
             fetch: FetchSection::default(),
+            outposts: OutpostsSection::default(),
         }
+    }
+}
+
+impl Default for CaptureSection {
+    fn default() -> Self {
+        Self { ring_bytes_max: 256 << 20, session_bytes_max: 1 << 20, sessions_bytes_max: 1 << 30 }
     }
 }
 
@@ -364,6 +400,7 @@ impl Default for HubSection {
         Self {
             records_bytes_max: RecordsLimits::default().bytes_max,
             artifacts_bytes_max: ArtifactLimits::default().total_bytes_max,
+            captures_bytes_max: CapturesLimits::default().bytes_max,
         }
     }
 }
@@ -449,8 +486,26 @@ fn check(table: &toml::Table) -> anyhow::Result<Config> {
     if config.public.hosts.is_empty() {
         bail!("public.hosts is empty: name at least one host, for example [\"localhost\"]");
     }
+    check_capture(&config.sensor.capture)?;
     check_fetch(&config.sensor.fetch)?;
+    config.sensor.outposts.check(config.sensor.devices.is_some())?;
+    config.outpost.check()?;
     Ok(config)
+}
+
+fn check_capture(capture: &CaptureSection) -> anyhow::Result<()> {
+    let CaptureSection { ring_bytes_max, session_bytes_max, .. } = *capture;
+    if ring_bytes_max != 0 && ring_bytes_max < RING_BYTES_MIN {
+        bail!(
+            "sensor.capture.ring_bytes_max is {ring_bytes_max}: at least {RING_BYTES_MIN} are needed, or 0 for no ring"
+        );
+    }
+    // What stands before the packets must fit as well.
+    let most = CAPTURE_BYTES_MAX - 4_096;
+    if session_bytes_max > most {
+        bail!("sensor.capture.session_bytes_max is {session_bytes_max}: at most {most} can be");
+    }
+    Ok(())
 }
 
 /// A key that would do nothing in the mode that is set is a mistake: its owner thinks that it protects them.
@@ -533,10 +588,14 @@ mod tests {
             ("[public]\nhosts = []\n", &[], "public.hosts is empty"),
             ("[sensor.hub]\naddress = \"hub.example:443\"\n", &[], "belong together"),
             ("[sensor.hub]\nspool_bytes_max = 5\n", &[], "sensor.hub.spool_bytes_max is 5"),
+            ("[sensor.capture]\nring_bytes_max = 5\n", &[], "sensor.capture.ring_bytes_max is 5"),
+            ("[sensor.capture]\nsession_bytes_max = 8388608\n", &[], "sensor.capture.session_bytes_max is 8388608"),
             ("[sensor.fetch]\nmode = \"proxy\"\n", &[], "sensor.fetch.proxy is missing"),
             ("[sensor.fetch]\nproxy = \"https://a:1\"\n", &[], "is no proxy"),
             ("[sensor.fetch]\nmode = \"direct\"\nproxy = \"http://a:1\"\n", &[], "sensor.fetch.proxy is set"),
             ("[sensor.fetch]\nbytes_max = 33554433\n", &[], "sensor.fetch.bytes_max"),
+            ("[sensor.outposts]\nlisten = \"0.0.0.0:4433\"\n", &[], "sensor.devices is not set"),
+            ("[outpost]\nfingerprint = \"ab\"\n", &[], "outpost.fingerprint must be 64 hexadecimal digits"),
             ("[sensor.fetch]\ntimeout_s = 0\n", &[], "sensor.fetch.timeout_s"),
         ] {
             let error = load_from(file, variables, Vec::new()).unwrap_err();

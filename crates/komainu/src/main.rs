@@ -6,18 +6,23 @@
 
 mod admin;
 mod bench;
+mod captures;
 mod classify;
 mod config;
 mod device_files;
+mod examiner;
 mod guest;
 mod hub;
 mod late_broker;
 mod logs;
 mod operator;
+mod outpost;
 mod pcap;
 mod relay;
 mod sensor;
 mod serve;
+mod share;
+mod yara;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -55,7 +60,10 @@ enum Command {
     Config(ConfigCommand),
     /// Say what capture files show: logins, commands, requests, files, as the event log of a sensor.
     Pcap(pcap::PcapArgs),
-    /// Put load on an MQTT broker, this one or another, and say what came of it.
+    /// The process that asks the rules of YARA; only a sensor, or the reading of a capture, starts it.
+    #[command(name = yara::SCANNER_COMMAND, hide = true)]
+    YaraScanner,
+    /// Put load on an MQTT broker, this one or another, or on a relay, and say what came of it.
     Bench(bench::BenchArgs),
 }
 
@@ -151,7 +159,7 @@ enum ConfigCommand {
 
 fn main() -> ExitCode {
     match run(Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
         Err(error) => {
             eprintln!("komainu: {error:#}");
             ExitCode::FAILURE
@@ -159,8 +167,16 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> anyhow::Result<()> {
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
+        // It says by its exit status what it has found.
+        Command::Sensor(args) if args.is_relay_examiner() => examiner::run(),
+        command => run_command(command).map(|()| ExitCode::SUCCESS),
+    }
+}
+
+fn run_command(command: Command) -> anyhow::Result<()> {
+    match command {
         Command::Serve(args) => {
             let config = read_config(&args.folder, serve_settings(&args))?;
             logs::start(&config.log)?;
@@ -207,7 +223,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         }
         Command::Sensors(command) => hub::run(command),
         Command::Pcap(args) => pcap::run(&args),
-        Command::Bench(args) => runtime()?.block_on(bench::run(args)),
+        Command::YaraScanner => Ok(komainu_yara::run_scanner()?),
+        Command::Bench(args) => bench::run(args),
         Command::Config(ConfigCommand::Check { folder }) => {
             read_config(&folder, Vec::new())?;
             println!("configuration is valid");

@@ -97,7 +97,7 @@ pub(crate) fn enrolled(device: &Enrolled) -> EnrolledDevice {
 }
 
 fn sensor_line(sensor: SensorStatus) -> SensorLine {
-    let SensorStatus { name, last_seen, is_online, health, artifacts, records } = sensor;
+    let SensorStatus { name, last_seen, is_online, health, artifacts, captures, records } = sensor;
     SensorLine {
         name: name.to_string(),
         is_online,
@@ -107,6 +107,7 @@ fn sensor_line(sensor: SensorStatus) -> SensorLine {
         batches_missing: records.as_ref().map_or(0, |records| records.batches_missing),
         batches_removed: records.as_ref().map_or(0, |records| records.batches_removed),
         artifacts,
+        captures,
     }
 }
 
@@ -119,6 +120,9 @@ fn health_line(health: SensorHealth) -> SensorHealthLine {
         spool_bytes: health.spool_bytes,
         spool_age_s: health.spool_age_s,
         lines_lost: health.lines_lost,
+        captures: health.captures,
+        captures_bytes: health.captures_bytes,
+        captures_dropped: health.captures_dropped,
         doors: health.doors,
     }
 }

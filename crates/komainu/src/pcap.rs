@@ -10,11 +10,12 @@ use clap::Args;
 use komainu_engines::DataFolder;
 use komainu_ports::{IdSource as _, RandomIds};
 use komainu_sensor::{
-    ArtifactLimits, CaptureSummary, EventLog, Passwords, RecordLimits, Recorder, RecorderParts, Rotation,
+    ArtifactLimits, CaptureSummary, EventLog, Passwords, PayloadScans, RecordLimits, Recorder, RecorderParts, Rotation,
     SensorIdentity, read_capture,
 };
+use komainu_yara::Taken;
 
-use crate::{classify, sensor};
+use crate::{classify, sensor, yara};
 
 /// The name of the sensor in records that come from a capture.
 const SENSOR_ID: &str = "capture";
@@ -35,6 +36,10 @@ pub(crate) struct PcapArgs {
     /// A file with rules in Suricata's language, beside those that are built in. May be given several times.
     #[arg(long, value_name = "FILE")]
     rules: Vec<PathBuf>,
+    /// A file with rules of YARA, or a folder with such files, beside the rules that are built in. May be given several
+    /// times.
+    #[arg(long, value_name = "FILE|DIR")]
+    yara: Vec<PathBuf>,
     /// A file with the addresses of benign scanners. May be given several times.
     #[arg(long, value_name = "FILE")]
     scanners: Vec<PathBuf>,
@@ -100,6 +105,11 @@ fn recorder(args: &PcapArgs) -> anyhow::Result<Recording> {
     if loaded.unsupported > 0 {
         eprintln!("{} rules are not supported: `komainu sensor rules check` says why", loaded.unsupported);
     }
+    let scanning = yara::load(&args.yara)?;
+    let refused = scanning.taken.as_ref().map_or(0, Taken::refused);
+    if refused > 0 {
+        eprintln!("{refused} rules of YARA are not supported: `komainu sensor yara check` says why");
+    }
     let recorder = Recorder::new(RecorderParts {
         log: Arc::new(log),
         artifacts,
@@ -108,6 +118,7 @@ fn recorder(args: &PcapArgs) -> anyhow::Result<Recording> {
         classifier: Some(loaded.classifier),
         limits: RecordLimits::default(),
         fetches: None,
+        scans: Some(PayloadScans::at_once(scanning.scanner)),
     });
     Ok(Recording { recorder, _folder: folder })
 }

@@ -1,12 +1,12 @@
 //! `komainu sensor`: personas that listen, and what they caught.
 //!
-//! Everything lies in the folder `sensor` of the data folder: the event logs, the artifacts, keys, and with a hub the
-//! records that wait for it.
+//! Everything lies in the folder `sensor` of the data folder: the event logs, the artifacts, keys, and the
+//! captures of sessions, and with a hub the records that wait for it.
 
 use std::fs::OpenOptions;
 use std::future::pending;
 use std::io::{ErrorKind, Write};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,29 +15,36 @@ use std::time::UNIX_EPOCH;
 use anyhow::{Context, anyhow, bail};
 use clap::{Args, Subcommand};
 use komainu_engines::DataFolder;
-use komainu_model::{ThingName, Timestamp};
+use komainu_model::{Confidentiality, ThingName, Timestamp};
 use komainu_ports::{Clock, DeviceGate, IdSource, RandomIds, SystemClock};
 use komainu_relay::Worker;
 use komainu_sensor::{
-    AddressPolicy, ArtifactLimits, ArtifactStore, EventLog, FetchConfig, FetchLimits, FetchMode, FetchPorts, Fetcher,
-    Health, Kind, Listening, OnIncident, Passwords, Persona, Placed, PortMapping, Proxy, RECORDED_PORTS, RecordLimits,
-    RecordPlan, Recorder, RecorderParts, Relay, RelayConfig, RelayPorts, Rotation, Sensor, SensorConfig, SensorError,
-    SensorIdentity, SensorLimits, SensorPorts, Sha256Digest, Spool, SystemResolver, Uplink, UplinkConfig, UplinkPorts,
-    key_file, read_key, record_persona,
+    AddressPolicy, ArtifactLimits, ArtifactStore, CaptureConfig, CaptureStore, EventLog, FetchConfig, FetchLimits,
+    FetchMode, FetchPorts, Fetcher, Health, Kind, Listening, OnIncident, OutpostsConfig, Passwords, Persona, Placed,
+    PortMapping, Proxy, RECORDED_PORTS, RecordLimits, RecordPlan, Recorder, RecorderParts, Relay, RelayConfig,
+    RelayPorts, Rotation, ScanThread, Sensor, SensorConfig, SensorError, SensorIdentity, SensorLimits, SensorPorts,
+    Sha256Digest, Spool, SystemResolver, Uplink, UplinkConfig, UplinkPorts, key_file, read_key, record_persona,
 };
 use tokio::sync::oneshot;
 
 use crate::DataArgs;
+use crate::captures::CapturesCommand;
 use crate::classify::{self, Loaded};
 use crate::config::{Config, FetchWay, HubLink, OnIncidentSetting, PasswordsShown, SensorSection, Setting};
+use crate::outpost::OutpostArgs;
 use crate::relay::RelayCommand;
 use crate::serve::{LOCK_HINT, Stop};
+use crate::share::ShareCommand;
+use crate::yara::{self, Scanning, YaraCommand};
 
 const ARTIFACTS: &str = "artifacts";
 const ARTIFACTS_KEY: &str = "artifacts.key";
 const PASSWORDS_KEY: &str = "passwords.key";
 const SPOOL: &str = "spool";
 const KEYS: &str = "keys";
+pub(crate) const SESSION_CAPTURES: &str = "captures/sessions";
+pub(crate) const RINGS: &str = "captures/devices";
+pub(crate) const SHARES: &str = "shares";
 
 /// What to do when a port needs rights.
 const PORT_HINT: &str =
@@ -80,6 +87,9 @@ pub(crate) struct SensorArgs {
     /// The process that talks to strangers for real devices; only the one that has rights starts it.
     #[arg(long = crate::relay::WORKER_FLAG, hide = true)]
     relay_worker: bool,
+    /// The process that examines a device; only the one that has rights starts it.
+    #[arg(long = crate::relay::EXAMINER_FLAG, hide = true)]
+    relay_examiner: bool,
     #[command(flatten)]
     pub(crate) folder: DataArgs,
 }
@@ -89,14 +99,25 @@ enum SensorCommand {
     /// What attackers left behind: on a sensor, or in the captures of `komainu pcap --out DIR` with `--data DIR`.
     #[command(subcommand)]
     Artifacts(ArtifactsCommand),
+    /// What went over the wires of real devices, as pcapng files.
+    #[command(subcommand)]
+    Captures(CapturesCommand),
     /// Rules in Suricata's language, as `sensor.rules` and `komainu pcap --rules` take them.
     #[command(subcommand)]
     Rules(RulesCommand),
+    /// Rules of YARA, as `sensor.yara` and `komainu pcap --yara` take them.
+    #[command(subcommand)]
+    Yara(YaraCommand),
     /// Make a persona from a device of your own, by asking it as any client would.
     Record(RecordArgs),
     /// What holds the real devices behind a sensor.
     #[command(subcommand)]
     Relay(RelayCommand),
+    /// What is in the shared folders of the real devices behind a sensor.
+    #[command(subcommand)]
+    Share(ShareCommand),
+    /// Carry strangers who call here to the real devices of a sensor elsewhere.
+    Outpost(OutpostArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -185,10 +206,19 @@ impl SensorArgs {
         match &self.command {
             None => Ok(false),
             Some(SensorCommand::Relay(command)) => command.run().map(|()| true),
+            Some(SensorCommand::Share(command)) => command.run().map(|()| true),
+            Some(SensorCommand::Outpost(args)) => args.run().map(|()| true),
             Some(SensorCommand::Rules(RulesCommand::Check { files })) => classify::check(files).map(|()| true),
+            Some(SensorCommand::Yara(command)) => command.run().map(|()| true),
             Some(SensorCommand::Artifacts(command)) => command.run(store_to_read).map(|()| true),
+            Some(SensorCommand::Captures(command)) => command.run().map(|()| true),
             Some(SensorCommand::Record(args)) => crate::runtime()?.block_on(record(args)).map(|()| true),
         }
+    }
+
+    /// Whether this process examines a device for another one, which has rights.
+    pub(crate) fn is_relay_examiner(&self) -> bool {
+        self.relay_examiner
     }
 
     /// Whether this process talks to strangers for another one, which has rights.
@@ -220,7 +250,9 @@ pub(crate) async fn run(config: Config, data: &Path, ended: Option<oneshot::Rece
     let limits = ArtifactLimits { total_bytes_max: section.artifacts_bytes_max, ..ArtifactLimits::default() };
     let artifacts = Arc::new(open_artifacts(&folder, limits)?);
     let link = hub_link(section)?;
-    let spool = link.is_some().then(|| open_spool(&folder, section, &*clock)).transpose()?;
+    let captures = CaptureStore::open(&folder.file(SESSION_CAPTURES), section.capture.sessions_bytes_max);
+    let captures = Arc::new(captures.context("cannot open the captures of sessions")?);
+    let spool = link.is_some().then(|| open_spool(&folder, section, &captures, &*clock)).transpose()?;
     let rotation = Rotation { bytes_max: section.log_file_bytes_max, files_max: section.log_files_max };
     let log = match &spool {
         Some(spool) => EventLog::to_files_and_spool(folder.path(), rotation, spool.clone()),
@@ -234,6 +266,8 @@ pub(crate) async fn run(config: Config, data: &Path, ended: Option<oneshot::Rece
     })?;
     let personas = placed(section)?;
     let fetcher = fetcher(section, &personas, clock.clone())?;
+    let scanning = yara::load(&section.yara)?;
+    let scans = ScanThread::start(scanning.scanner.clone(), clock.clone()).context("cannot start a thread")?;
     let recorder = Recorder::new(RecorderParts {
         log: log.clone(),
         artifacts: Some(artifacts.clone()),
@@ -242,6 +276,7 @@ pub(crate) async fn run(config: Config, data: &Path, ended: Option<oneshot::Rece
         classifier: Some(loaded.classifier.clone()),
         limits: RecordLimits::default(),
         fetches: fetcher.as_ref().map(Fetcher::queue),
+        scans: Some(scans.scans()),
     });
     let limits = SensorLimits {
         connections_max: section.connections_max,
@@ -259,17 +294,22 @@ pub(crate) async fn run(config: Config, data: &Path, ended: Option<oneshot::Rece
     )
     .map_err(with_hint)?;
     let relaying = match section.devices {
-        Some(_) => Some(Relaying::start(section, limits, recorder, clock.clone()).await?),
+        Some(_) => {
+            let outposts = section.outposts.config(folder.path())?;
+            let captures = (capture_config(section, &folder), captures.clone());
+            let shares = folder.file(SHARES);
+            Some(Relaying::start(section, limits, outposts, recorder, clock.clone(), captures, shares).await?)
+        }
         None => None,
     };
     let uplink = match link.zip(spool) {
         Some((link, spool)) => {
-            let health = health(&sensor, log.clone(), spool.clone(), clock);
-            Some(Uplink::start(link, UplinkPorts { spool, artifacts, health })?)
+            let health = health(&sensor, log.clone(), spool.clone(), captures.clone(), clock);
+            Some(Uplink::start(link, UplinkPorts { spool, artifacts, captures, health })?)
         }
         None => None,
     };
-    announce(&sensor, relaying.as_ref(), section, folder.path(), &loaded)?;
+    announce(&sensor, relaying.as_ref(), section, folder.path(), &loaded, &scanning)?;
 
     tokio::select! {
         () = stop.wait() => {}
@@ -285,6 +325,8 @@ pub(crate) async fn run(config: Config, data: &Path, ended: Option<oneshot::Rece
     if let Some(relaying) = relaying {
         relaying.relay.shutdown().await;
     }
+    // What waits for a scan is summed up before the logs are closed.
+    tokio::task::spawn_blocking(move || scans.shutdown()).await.context("cannot end the thread that scans")?;
     log.close();
     if let Some(uplink) = uplink {
         uplink.shutdown().await;
@@ -315,16 +357,22 @@ struct Relaying {
     gate: Arc<dyn DeviceGate>,
     /// Their names and addresses.
     devices: Vec<(String, Ipv4Addr)>,
+    /// Where outposts are awaited, and by what they know this sensor.
+    awaited: Option<(SocketAddr, Sha256Digest)>,
 }
 
 impl Relaying {
     async fn start(
         section: &SensorSection,
         limits: SensorLimits,
+        outposts: Option<OutpostsConfig>,
         recorder: Arc<Recorder>,
         clock: Arc<dyn Clock>,
+        (capture, captures): (CaptureConfig, Arc<CaptureStore>),
+        shares_folder: PathBuf,
     ) -> anyhow::Result<Self> {
         let worker = Worker::begin().await?;
+        let awaited = outposts.as_ref().map(|outposts| (outposts.listen, outposts.key.fingerprint()));
         let devices = worker.inventory.devices();
         let names = devices.iter().map(|device| (device.name.to_string(), device.address)).collect();
         let config = RelayConfig {
@@ -334,18 +382,32 @@ impl Relaying {
                 OnIncidentSetting::Record => OnIncident::Record,
                 OnIncidentSetting::Quarantine => OnIncident::Quarantine,
             },
+            capture,
+            shares_folder: Some(shares_folder),
+            outposts,
         };
         let ports = RelayPorts {
             recorder,
             clock,
             gate: worker.gate.clone(),
+            captures,
             strangers: worker.relay,
             sinkhole: worker.sinkhole,
             dns: worker.dns,
             ntp: worker.ntp,
         };
-        let relay = Relay::start(config, ports).context("cannot relay devices")?;
-        Ok(Self { relay, gate: worker.gate, devices: names })
+        let mut relay = Relay::start(config, ports).context("cannot relay devices")?;
+        relay.capturing().await;
+        Ok(Self { relay, gate: worker.gate, devices: names, awaited })
+    }
+}
+
+/// What is kept of devices' frames.
+fn capture_config(section: &SensorSection, folder: &DataFolder) -> CaptureConfig {
+    CaptureConfig {
+        folder: folder.file(RINGS),
+        ring_bytes_max: section.capture.ring_bytes_max,
+        session_bytes_max: section.capture.session_bytes_max,
     }
 }
 
@@ -366,11 +428,16 @@ fn hub_link(section: &SensorSection) -> anyhow::Result<Option<UplinkConfig>> {
     }))
 }
 
-fn open_spool(folder: &DataFolder, section: &SensorSection, clock: &dyn Clock) -> anyhow::Result<Arc<Spool>> {
+fn open_spool(
+    folder: &DataFolder,
+    section: &SensorSection,
+    captures: &Arc<CaptureStore>,
+    clock: &dyn Clock,
+) -> anyhow::Result<Arc<Spool>> {
     let [first, second, ..] = RandomIds.secret();
     let epoch = Spool::epoch_at(clock.now().unix_millis(), u16::from_be_bytes([first, second]));
     let spool = Spool::open(&folder.file(SPOOL), section.hub.spool_bytes_max, epoch);
-    Ok(Arc::new(spool.context("cannot open the spool")?))
+    Ok(Arc::new(spool.context("cannot open the spool")?.beside(captures.clone())))
 }
 
 /// What tells the hub how the sensor is.
@@ -378,6 +445,7 @@ fn health(
     sensor: &Sensor,
     log: Arc<EventLog>,
     spool: Arc<Spool>,
+    captures: Arc<CaptureStore>,
     clock: Arc<dyn Clock>,
 ) -> Box<dyn Fn() -> Health + Send + Sync> {
     let began_at = clock.now();
@@ -386,6 +454,7 @@ fn health(
     let doors: Vec<String> = sensor.listening().iter().map(door).collect();
     Box::new(move || {
         let (connections, standing, now) = (count(), spool.standing(), clock.now());
+        let captures = captures.standing();
         let oldest = standing.oldest.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
         let oldest = oldest.and_then(|since| i64::try_from(since.as_millis()).ok()).map(Timestamp::from_unix_millis);
         Health {
@@ -397,6 +466,9 @@ fn health(
             spool_bytes: standing.bytes,
             spool_age_s: oldest.map_or(0, |oldest| now.since(oldest).as_secs()),
             lines_lost: log.lines_lost() + standing.lines_lost,
+            captures: captures.captures,
+            captures_bytes: captures.bytes,
+            captures_dropped: captures.dropped,
             doors: doors.clone(),
         }
     })
@@ -474,6 +546,7 @@ fn announce(
     section: &SensorSection,
     folder: &Path,
     loaded: &Loaded,
+    scanning: &Scanning,
 ) -> anyhow::Result<()> {
     let mut lines =
         vec![format!("komainu {}, sensor `{}`, in {}", env!("CARGO_PKG_VERSION"), section.id, folder.display())];
@@ -485,6 +558,9 @@ fn announce(
     for (device, address) in relaying.iter().flat_map(|relaying| &relaying.devices) {
         lines.push(format!("  {device:<18} {address}  a real device"));
     }
+    if let Some((address, fingerprint)) = relaying.and_then(|relaying| relaying.awaited) {
+        lines.push(format!("  {:<18} udp {address}  this sensor is {fingerprint}", "outposts"));
+    }
     lines.push(format!("  {:<18} {}", "events", folder.join("eve.json").display()));
     lines.push(format!("  {:<18} {}", "sessions", folder.join("honeypot.json").display()));
     let refused = match loaded.unsupported {
@@ -492,6 +568,13 @@ fn announce(
         count => format!(", {count} are not supported: `komainu sensor rules check` says why"),
     };
     lines.push(format!("  {:<18} {}{refused}", "rules", loaded.classifier.rules()));
+    if let Some(taken) = &scanning.taken {
+        let refused = match taken.refused() {
+            0 => String::new(),
+            count => format!(", {count} are not supported: `komainu sensor yara check` says why"),
+        };
+        lines.push(format!("  {:<18} {}{refused}", "rules of YARA", taken.rules()));
+    }
     match section.fetch.mode {
         FetchWay::Off => {}
         FetchWay::Direct => lines.push(format!("  {:<18} directly: attackers learn its address", "URLs are fetched")),
@@ -522,7 +605,8 @@ fn list(store: &ArtifactStore) -> anyhow::Result<()> {
     for artifact in artifacts {
         let stored_at = artifact.stored_at.and_then(|at| jiff::Timestamp::try_from(at).ok());
         let stored_at = stored_at.map_or("-".to_owned(), |at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
-        writeln!(out, "{}  {:>10}  {stored_at}", artifact.sha256, artifact.bytes)
+        let mark = confidential_mark(artifact.confidentiality);
+        writeln!(out, "{}  {:>10}  {stored_at}{mark}", artifact.sha256, artifact.bytes)
             .context("cannot write to standard output")?;
     }
     Ok(())
@@ -532,17 +616,29 @@ fn list(store: &ArtifactStore) -> anyhow::Result<()> {
 fn export(store: &ArtifactStore, sha256: &str, out: &Path) -> anyhow::Result<()> {
     let sha256 = Sha256Digest::parse(sha256).with_context(|| format!("{sha256:?} is no SHA-256 digest"))?;
     let contents = store.read(sha256)?;
-    // Never executable, and never over something that is there.
+    write_exported(out, &contents)?;
+    println!("{sha256}  {} bytes  {}  {}", contents.len(), Kind::of(&contents), out.display());
+    println!("this is what an attacker left: treat it as dangerous");
+    Ok(())
+}
+
+/// Writes what is exported: never executable, and never over something that is there.
+pub(crate) fn write_exported(out: &Path, contents: &[u8]) -> anyhow::Result<()> {
     OpenOptions::new()
         .create_new(true)
         .write(true)
         .mode(0o600)
         .open(out)
-        .and_then(|mut file| file.write_all(&contents))
-        .with_context(|| format!("cannot write {}", out.display()))?;
-    println!("{sha256}  {} bytes  {}  {}", contents.len(), Kind::of(&contents), out.display());
-    println!("this is what an attacker left: treat it as dangerous");
-    Ok(())
+        .and_then(|mut file| file.write_all(contents))
+        .with_context(|| format!("cannot write {}", out.display()))
+}
+
+/// What stands at the end of a line about something confidential.
+pub(crate) const fn confidential_mark(confidentiality: Confidentiality) -> &'static str {
+    match confidentiality {
+        Confidentiality::Open => "",
+        Confidentiality::Confidential => "  confidential",
+    }
 }
 
 /// Records a device into a folder that does not exist yet.

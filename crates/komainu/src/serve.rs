@@ -24,7 +24,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::admin;
 use crate::config::{Config, Listen, SmtpTls};
 use crate::guest::{self, Guest};
-use crate::hub;
+use crate::hub::{self, Handed};
 use crate::late_broker::LateBroker;
 use crate::operator::Operator;
 
@@ -73,13 +73,14 @@ impl Foundation {
         let control = ControlPlane::open(rules, store.clone(), clock.clone(), ids.clone())
             .context("cannot load the control plane's state")?;
         let broker = Arc::new(LateBroker::default());
-        let (records, artifacts) = hub::open(&config.hub, folder)?;
+        let Handed { records, artifacts, captures } = hub::open(&config.hub, folder)?;
         let api = Api::new(ApiParts {
             config: ApiConfig { device_endpoint: config.public.hosts[0].clone() },
             control: control.clone(),
             store: store.clone(),
             records,
             artifacts,
+            captures,
             broker: broker.clone(),
             authority: authority.clone(),
             clock: clock.clone(),
