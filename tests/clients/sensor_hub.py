@@ -4,7 +4,9 @@ import collections
 import hashlib
 import json
 import os
+import re
 import socket
+import struct
 import subprocess
 
 from harness import Sensor, Server, check, equal, run, wait_until
@@ -133,6 +135,107 @@ def a_sensor_that_is_killed_doubles_nothing(hub):
     lines = [json.dumps(line["line"], sort_keys=True) for line in hub.records()]
     ended = [line for line in lines if '"event_type": "flow"' in line]
     equal(len(ended), len(set(ended)), "no flow is there twice")
+
+
+def block(kind, body):
+    """A block of a pcapng file (draft-ietf-opsawg-pcapng, 3.1)."""
+    body += bytes(-len(body) % 4)
+    length = struct.pack("<I", len(body) + 12)
+    return struct.pack("<I", kind) + length + body + length
+
+
+def pcapng(text):
+    """A capture with one packet, a datagram that says a text."""
+    datagram = struct.pack(">HHHH", 4000, 9, 8 + len(text), 0) + text
+    packet = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(datagram), 0, 0, 64, 17, 0, b"\x7f\0\0\1", b"\x7f\0\0\1") + datagram
+    section = block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1))
+    interface = block(1, struct.pack("<HHI", 101, 0, 65535))
+    return section + interface + block(6, struct.pack("<IIIII", 0, 0, 0, len(packet), len(packet)) + packet)
+
+
+def leave(hub, captures):
+    """Puts captures where a sensor that does not run at the moment finds them, as its last run left them."""
+    for name, contents in captures.items():
+        (hub.sensor.data / "sensor/captures/sessions" / name).write_bytes(contents)
+
+
+def captures_at(hub):
+    """The lines of the list, by their sessions."""
+    return {line.split()[0]: line for line in hub.command("sensors", "captures", "list").splitlines()}
+
+
+@check
+def captures_reach_the_hub_once_whoever_is_killed(hub):
+    left = {}
+    for again in range(3):
+        hub.sensor.kill()
+        hub.kill()
+        new = {f"{again + 1:016x}{number:016x}.pcapng": pcapng(f"{again} {number}".encode()) for number in range(300)}
+        leave(hub, new)
+        left |= new
+        # The sensor finds nobody first, then everybody dies while captures are on their way.
+        hub.sensor.start()
+        hub.start()
+        wait_until("captures on their way", lambda: len(captures_at(hub)) > again * 300 + 10)
+    folder = hub.sensor.data / "sensor/captures/sessions"
+    wait_until("an empty folder", lambda: not list(folder.iterdir()), limit_s=90)
+    lines = hub.command("sensors", "captures", "list").splitlines()
+    equal(sorted(line.split()[0] for line in lines), sorted(name.split(".")[0] for name in left), "each once")
+    equal("sensor.capture_dropped" in hub.sensor.log.read_text(), False)
+    for name in list(left)[::100]:
+        out = hub.folder / name
+        hub.command("sensors", "captures", "export", name.split(".")[0], "--out", out)
+        equal(out.read_bytes(), left[name], "a capture comes out as it went in")
+
+
+@check
+def a_capture_says_that_it_is_confidential_and_what_is_none_is_dropped(hub):
+    hub.sensor.kill()
+    confidential, broken = f"{7:032x}", f"{8:032x}"
+    leave(hub, {f"{confidential}.confidential.pcapng": pcapng(b"secret"), f"{broken}.pcapng": b"torn"})
+    hub.sensor.start()
+    wait_until("the capture", lambda: confidential in captures_at(hub))
+    equal(captures_at(hub)[confidential].split()[-1], "confidential")
+    wait_until("a word about it", lambda: "sensor.capture_dropped" in hub.sensor.log.read_text())
+    equal(broken in captures_at(hub), False)
+    equal(list((hub.sensor.data / "sensor/captures/sessions").iterdir()), [], "nothing waits")
+    wait_until("health", lambda: re.search(r"captures  \d+ wait, \d+ bytes, \d+ dropped", hub.listed()))
+
+
+@check
+def artifacts_take_no_memory_while_they_come(hub):
+    def peak_kib():
+        status = open(f"/proc/{hub.process.pid}/status").read()
+        return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1])
+
+    large = [hub.folder / f"large{number}" for number in range(4)]
+    for number, path in enumerate(large):
+        path.write_bytes(bytes([number]) * (32 << 20))
+    # From here on the peak is counted anew (proc(5)).
+    with open(f"/proc/{hub.process.pid}/clear_refs", "w") as clear:
+        clear.write("5")
+    before = peak_kib()
+    command = ["curl", "--silent", "--show-error", "--max-time", "120", "--cacert", hub.files["ca"]]
+    command += ["--cert", hub.files["cert"], "--key", hub.files["key"], "--output", os.devnull, "--write-out", "%{http_code}"]
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in large]
+    url = f"https://localhost:{hub.tls_port}/komainu/v1/sensors/{NAME}/artifacts/"
+    uploads = [
+        subprocess.Popen([*command, "--upload-file", path, url + sha256], stdout=subprocess.PIPE, text=True)
+        for path, sha256 in zip(large, digests)
+    ]
+    equal([upload.communicate(timeout=150)[0] for upload in uploads], ["200"] * 4)
+    grown = peak_kib() - before
+    equal(grown < (32 << 10), True, f"KiB beyond the {before} of before: {grown}")
+    print(f"  peak {before + grown} KiB, {grown} KiB more than before")
+    listed = hub.command("sensors", "artifacts", "list")
+    equal([line.split()[-1] for line in listed.splitlines() if line.split()[0] in digests], ["confidential"] * 4)
+    again = subprocess.run(
+        [*command, "--header", "komainu-confidential: no", "--upload-file", large[0], url + digests[0]],
+        capture_output=True, text=True, check=False,
+    )
+    equal(again.stdout, "200")
+    line = next(line for line in hub.command("sensors", "artifacts", "list").splitlines() if digests[0] in line)
+    equal(line.split()[-1] == "confidential", False, "it was seen elsewhere")
 
 
 @check

@@ -126,6 +126,33 @@ def a_login_is_told_with_its_name(sensor):
 
 
 @check
+def smbclient_signs_when_the_password_is_known(sensor):
+    must = "--option=client signing = required"
+    for dialect in ("SMB2_02", "SMB2_10", "SMB3_00", "SMB3_02", "SMB3_11"):
+        put, got = sensor.folder / "signed.put", sensor.folder / "signed.got"
+        put.write_bytes(PAYLOAD)
+        commands = f"put {put} signed.bin; ls; get signed.bin {got}; del signed.bin"
+        seen = smbclient(sensor, dialect, must, "-U", "root%xc3511", "//127.0.0.1/hdd", "-c", commands)
+        equal("signed.bin" in seen and got.read_bytes() == PAYLOAD, True, f"{dialect}: {seen}")
+        # A guest has no key: the client goes away.
+        refused = smbclient(sensor, dialect, must, "-U", "root%another", "//127.0.0.1/hdd", "-c", "ls", succeeds=False)
+        equal("readme.txt" in refused, False, f"{dialect}: {refused}")
+    seen = client("rpcclient", "-p", sensor.port(445), must, "-U", "admin%123456", "127.0.0.1", "-c", "srvinfo")
+    equal("Tidewatch recorder" in seen, True, seen)
+    no_anomaly(sensor)
+
+
+@check
+def impacket_signs_as_an_account(sensor):
+    # Not 3.1.1: with NTLM, impacket 0.10 leaves the negotiation out of what the key of 3.1.1 is made of.
+    for dialect in ("SMB2_DIALECT_002", "SMB2_DIALECT_21", "SMB2_DIALECT_30"):
+        account = ("admin", "123456")
+        command = [SYSTEM_PYTHON, "-W", "ignore", IMPACKET_VISIT, sensor.port(445), dialect, len(PAYLOAD), *account]
+        seen = json.loads(client(*command))
+        equal((seen["is_same"], seen["is_guest"], seen["shares"]), (True, False, ["hdd", "IPC$"]), dialect)
+
+
+@check
 def rpcclient_learns_where_a_share_lies(sensor):
     command = "netshareenumall; netsharegetinfo hdd 502; netsharegetinfo gone 2; srvinfo"
     seen = client("rpcclient", "-p", sensor.port(445), "-U%", "127.0.0.1", "-c", command, succeeds=False)

@@ -255,6 +255,27 @@ def snmp_says_to_strangers_that_it_is_too_big(sensor):
 
 
 @check
+def version_3_of_snmp_shows_an_engine_that_knows_no_user(sensor):
+    get_acquainted()
+    user = ("-u", "operator", "-l", "authPriv", "-a", "SHA", "-A", "not-this-one-0815", "-x", "AES", "-X", "not-this-one-0815")
+    walk = lambda user, *more: output("snmpwalk", "-v3", "-On", "-m", "", *user, *more, status=1)  # noqa: E731
+    has(walk(user, "-r", "0", "-t", "5", "127.0.0.1"), "Unknown user name")
+    has(walk(("-u", "guest", "-l", "noAuthNoPriv"), "-r", "0", "-t", "5", "127.0.0.1"), "Unknown user name")
+    seen = output("nmap", "-n", "-Pn", "-sU", "-p", "161", "--script", "snmp-info", "--host-timeout", "60", "127.0.0.1")
+    has(seen, "enterprise: net-snmp", "engineIDFormat: mac", "engineIDData: 0012170a4f26", "snmpEngineBoots: 7")
+    # A stranger has said enough when it asks again.
+    stranger = ("--clientaddr=127.0.0.97", "127.0.0.1")
+    has(walk(user, "-r", "0", "-t", "1", *stranger), "Timeout")
+    has(walk(user, "-r", "3", "-t", "1", *stranger), "Unknown user name")
+    look = lambda: {(x["login"]["user"], x["login"].get("mechanism"), x["login"].get("accepted"))  # noqa: E731
+                    for x in sensor.of_type("honeypot.json", "login") if x["login"].get("user")}  # fmt: skip
+    expected = {("operator", "usm", False), ("guest", None, False)}
+    wait_until("the users that were tried", lambda: expected <= look())
+    withheld = [x for x in sensor.of_type("honeypot.json", "reply_withheld") if x["src_ip"] == "127.0.0.97"]
+    equal(len(withheld) > 0, True, "what a stranger was not told at first is written down")
+
+
+@check
 def libcoap_lists_and_reads(sensor):
     get_acquainted()
     ask = lambda *more: output("coap-client-notls", "-B", "5", *more)  # noqa: E731

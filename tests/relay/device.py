@@ -1,4 +1,5 @@
-"""A stand-in for a device: a page, a login, an answer to SSDP, a raw port, and an echo. Logs whom it saw."""
+"""A stand-in for a device: a page, a login, an answer to SSDP, a raw port, an echo, and a long film; `device.py LOG
+[PORT…]` has logins at more ports. Logs whom it saw."""
 
 import socket
 import sys
@@ -33,6 +34,22 @@ def page(connection, peer, port):
     connection.close()
 
 
+def upload(connection, peer, port):
+    """Takes a whole request with its body, then answers as any page."""
+    try:
+        said = connection.recv(65536)
+        head, _, body = said.partition(b"\r\n\r\n")
+        length = next((int(l[15:]) for l in head.split(b"\r\n") if l.lower().startswith(b"content-length:")), 0)
+        while len(body) < length and (more := connection.recv(65536)):
+            body += more
+            said += more
+        saw("tcp", port, peer, said)
+        connection.sendall(b"HTTP/1.0 200 OK\r\nServer: ExampleCam\r\nContent-Length: 2\r\n\r\nok")
+    except OSError:
+        pass
+    connection.close()
+
+
 def login(connection, peer, port):
     try:
         connection.sendall(b"ExampleCam login: ")
@@ -59,6 +76,18 @@ def echo(connection, peer, port):
     connection.close()
 
 
+def film(connection, peer, port):
+    """Says as many MiB as it is asked for."""
+    try:
+        said = connection.recv(100)
+        saw("tcp", port, peer, said)
+        for _ in range(int(said)):
+            connection.sendall(bytes(1 << 20))
+    except (OSError, ValueError):
+        pass
+    connection.close()
+
+
 def ssdp():
     udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     udp.bind(("", 1900))
@@ -71,7 +100,8 @@ def ssdp():
                 udp.sendto(b"x" * 1000, peer)
 
 
-for port, answer in ((80, page), (23, login), (7, echo), (8000, page)):
+ANSWERS = ((80, page), (23, login), (7, echo), (8000, upload), (8080, film))
+for port, answer in (*ANSWERS, *((int(more), login) for more in sys.argv[2:])):
     threading.Thread(target=serve, args=(port, answer), daemon=True).start()
 print("up", flush=True)
 ssdp()

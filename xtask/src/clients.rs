@@ -31,6 +31,13 @@ impl ClientOutcome {
         }
         outcome
     }
+
+    pub(crate) fn add(&mut self, more: Self) {
+        let Self { passed, failed, ignored } = more;
+        self.passed += passed;
+        self.failed += failed;
+        self.ignored += ignored;
+    }
 }
 
 /// The scripts that need a program which may be missing without anything being wrong.
@@ -61,9 +68,7 @@ pub(crate) fn run(filter: &str) -> anyhow::Result<ClientOutcome> {
             total.ignored += 1;
             continue;
         }
-        let outcome = run_script(&script, &name, &scratch)?;
-        total.passed += outcome.passed;
-        total.failed += outcome.failed;
+        total.add(run_script(&script, &name, &scratch)?);
     }
     Ok(total)
 }

@@ -1,4 +1,5 @@
-//! The checks of the relay to real devices: a stranger, a sensor and devices, each in a network namespace of its own.
+//! The checks of the relay to real devices: strangers, a sensor, its outposts and devices, each in a network namespace of
+//! its own.
 
 use std::process::{Command, Stdio};
 
@@ -11,14 +12,35 @@ use crate::{tools, workspace};
 /// The namespace with which it is tried whether there can be any.
 const TRIAL: &str = "komainu-trial";
 
+/// The programs that check, below `tests/relay`.
+const PROGRAMS: [&str; 2] = ["relay.py", "outposts.py"];
+
+/// The program that checks shared folders, and needs Samba.
+const SHARES: &str = "shares.py";
+
 /// Runs the checks, or says why they cannot run here.
 pub(crate) fn run() -> anyhow::Result<ClientOutcome> {
     if let Some(reason) = impossible() {
         println!("relay checks ... ignored, because {reason}");
         return Ok(ClientOutcome { ignored: 1, ..ClientOutcome::default() });
     }
+    let mut outcome = ClientOutcome::default();
+    for program in PROGRAMS {
+        outcome.add(run_program(program)?);
+    }
+    match tools::need_samba() {
+        Ok(()) => outcome.add(run_program(SHARES)?),
+        Err(missing) => {
+            println!("checks of shared folders ... ignored, because {missing:#}");
+            outcome.ignored += 1;
+        }
+    }
+    Ok(outcome)
+}
+
+fn run_program(name: &str) -> anyhow::Result<ClientOutcome> {
     let output = Command::new(tools::python()?)
-        .arg(workspace::root().join("tests/relay/relay.py"))
+        .arg(workspace::root().join("tests/relay").join(name))
         .env("KOMAINU", workspace::komainu())
         .env("PYTHONUNBUFFERED", "1")
         .env("PYTHONDONTWRITEBYTECODE", "1")
@@ -36,7 +58,8 @@ pub(crate) fn impossible() -> Option<String> {
     if !tools::is_root() {
         return Some("only root may make network namespaces".into());
     }
-    if let Err(missing) = tools::need_ip().and_then(|()| tools::need_nft()) {
+    let programs = [tools::need_ip, tools::need_nft, tools::need_tshark, tools::need_snmpd];
+    if let Err(missing) = programs.iter().try_for_each(|need| need()) {
         return Some(format!("{missing:#}"));
     }
     let name = format!("{TRIAL}-{}", std::process::id());

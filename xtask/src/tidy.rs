@@ -32,6 +32,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("komainu-intel", &["komainu-decode", "komainu-model"]),
     ("komainu-relay", &["komainu-model", "komainu-ports"]),
+    ("komainu-yara", &["komainu-ports"]),
     ("komainu-sensor", &["komainu-decode", "komainu-intel", "komainu-model", "komainu-ports"]),
     (
         "komainu",
@@ -50,6 +51,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "komainu-report",
             "komainu-respond",
             "komainu-sensor",
+            "komainu-yara",
         ],
     ),
     ("xtask", &[]),

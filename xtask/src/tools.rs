@@ -144,6 +144,14 @@ pub(crate) fn need_curl() -> anyhow::Result<()> {
     install_packages("curl", &["curl"])
 }
 
+/// `tshark` and `capinfos`, which read what the relay captured.
+pub(crate) fn need_tshark() -> anyhow::Result<()> {
+    if runs(Path::new("tshark"), &["--version"]) && runs(Path::new("capinfos"), &["--version"]) {
+        return Ok(());
+    }
+    install_packages("tshark and capinfos", &["tshark"])
+}
+
 /// `telnet`, with which a persona is visited as people do it.
 pub(crate) fn need_telnet() -> anyhow::Result<()> {
     if runs(Path::new("telnet"), &["--version"]) {
@@ -215,16 +223,21 @@ pub(crate) fn need_remote_clients() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the appliance of the threat demo is made of, and the clients that visit it.
-pub(crate) fn need_appliance() -> anyhow::Result<()> {
+/// Samba, as the device whose shared folders are watched, and its clients.
+pub(crate) fn need_samba() -> anyhow::Result<()> {
     if !is_in_path("smbd") && !Path::new("/usr/sbin/smbd").exists() {
         install_packages("Samba", &["samba"])?;
     }
+    need_smb_clients()
+}
+
+/// What the appliance of the threat demo is made of, and the clients that visit it.
+pub(crate) fn need_appliance() -> anyhow::Result<()> {
+    need_samba()?;
     if !is_in_path("sysctl") && !Path::new("/usr/sbin/sysctl").exists() {
         install_packages("sysctl", &["procps"])?;
     }
     need_curl()?;
-    need_smb_clients()?;
     need_upnpc()?;
     need_remote_clients()
 }
@@ -251,6 +264,14 @@ pub(crate) fn need_ip() -> anyhow::Result<()> {
         return Ok(());
     }
     install_packages("the program ip", &["iproute2"])
+}
+
+/// `snmpd`, which stands in for a switch that feeds a device, and `snmpget`, which asks it.
+pub(crate) fn need_snmpd() -> anyhow::Result<()> {
+    if runs(Path::new("snmpd"), &["-v"]) && runs(Path::new("snmpget"), &["-V"]) {
+        return Ok(());
+    }
+    install_packages("the programs snmpd and snmpget", &["snmpd", "snmp"])
 }
 
 /// The programs that ask a persona by datagrams: each, and the package that it comes in.

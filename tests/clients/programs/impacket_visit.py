@@ -1,4 +1,5 @@
-"""A visit to a share with impacket: port, dialect and size of the file in, what was seen out, as JSON."""
+"""A visit to a share with impacket: port, dialect, size of the file and perhaps user and password in, what was seen
+out, as JSON."""
 
 import io
 import json
@@ -11,14 +12,15 @@ port, dialect, size = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 payload = bytes(number * 7 % 251 for number in range(size))
 wanted = getattr(smb, dialect, None) or getattr(smb3structs, dialect, None)
 server = SMBConnection("127.0.0.1", "127.0.0.1", sess_port=port, preferredDialect=wanted, timeout=20)
-server.login("guest", "")
+user, password = sys.argv[4:6] or ("guest", "")
+server.login(user, password)
 
 
 def names(path):
     return [entry.get_longname() for entry in server.listPath("hdd", path)]
 
 
-seen = {"server": server.getServerName().strip("\0")}
+seen = {"server": server.getServerName().strip("\0"), "is_guest": bool(server.isGuestSession())}
 seen["shares"] = [share["shi1_netname"].strip("\0") for share in server.listShares()]
 server.putFile("hdd", "left.bin", io.BytesIO(payload).read)
 seen["root"] = names("*")

@@ -76,6 +76,17 @@ pub(crate) fn perform(steps: &mut Steps, folder: &Path) -> anyhow::Result<()> {
         notes.show(scene.visit()?);
         Ok(())
     })?;
+    steps.step("the sensor finds the file in the appliance's shared folder, and who brought it", |notes| {
+        let path = scene.log("honeypot.json");
+        let found = wait_until("the file in the share", RECORD_LIMIT, LOOK_PAUSE, || {
+            let lines = records(&path)?;
+            Ok(lines.iter().find(|line| line["share"]["path"] == "share/left.txt").cloned())
+        })?;
+        let source = &found["share"]["source"][0];
+        ensure!(source == STRANGER, "the file is said to come from {source}");
+        notes.show(format!("share/left.txt is {}, from {source}", found["share"]["change"]));
+        Ok(())
+    })?;
     steps.step("the appliance does what a bot does: other people's Telnet, pages, datagrams", |notes| {
         notes.show(scene.misbehave()?);
         Ok(())
@@ -242,7 +253,7 @@ impl Scene {
              release_state = \"pre_release\"\naddress = \"{APPLIANCE}\"\ninterface = \"inner\"\n\
              outer_interface = \"outer\"\npublic_address = \"{APPLIANCE_PUBLIC}\"\negress = \"sinkhole_all\"\n\
              ports = [\n    {{ port = 80, transport = \"tcp\" }},\n    {{ port = 445, transport = \"tcp\" }},\n    \
-             {{ port = 1900, transport = \"udp\" }},\n]\n"
+             {{ port = 1900, transport = \"udp\" }},\n]\n\n[device.share]\nname = \"share\"\ninterval_s = 5\n"
         );
         let personas: Vec<String> = PERSONAS.iter().map(|(name, address)| format!("\"{name}@{address}\"")).collect();
         let devices = self.file("devices.toml");
