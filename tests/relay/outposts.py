@@ -13,10 +13,9 @@ import pathlib
 import signal
 import sys
 import time
-import traceback
 
 import relay
-from relay import DEVICE, DEVICE_2, GATEWAY, GATEWAY_2, HERE, KOMAINU, PUBLIC, STRANGER, UNKNOWN
+from relay import DEVICE, DEVICE_2, GATEWAY, GATEWAY_2, KOMAINU, PUBLIC, STRANGER, UNKNOWN
 from relay import Namespace, Scene, equal, processor_s, run, wait_until
 
 OSAKA, LIMA = "192.0.2.20", "192.0.2.40"
@@ -376,11 +375,11 @@ def the_end_of_the_sensor_closes_the_outposts(scene):
 def load(scene, sessions):
     worker, outpost = scene.worker(), pathlib.Path(f"/proc/{scene.osaka.process.pid}")
     processes = (worker, int(outpost.name))
-    command = ["ip", "netns", "exec", scene.stranger.name, sys.executable, HERE / "load.py"]
+    command = ["ip", "netns", "exec", scene.stranger.name, KOMAINU, "bench", "visits", "--visits", sessions]
     for place, address in (("here", PUBLIC), ("outpost", OSAKA)):
         for at_once in (1, 32, 128):
             before = [processor_s(pid) for pid in processes]
-            said = run(*command, address, 80, sessions, at_once).strip()
+            said = run(*command, "--address", f"{address}:80", "--at-once", at_once).strip()
             spent = [1000 * (processor_s(pid) - was) / sessions for pid, was in zip(processes, before)]
             print(f"{place:>8} {at_once:>4} at once: {said}; for each, worker {spent[0]:.3f} ms, outpost {spent[1]:.3f} ms")
         got, took = map(float, scene.stranger.python(FILM, address, 100, limit_s=120).split())
@@ -392,34 +391,16 @@ def load(scene, sessions):
 def main():
     words = sys.argv[1:]
     scene = Sites()
-    failed = 0
     try:
-        scene.prepare()
         if words[:1] == ["load"]:
+            scene.prepare()
             load(scene, int(words[1]) if len(words) > 1 else 2000)
             return 0
-        for function in CHECKS:
-            if words and function.__name__ not in words:
-                continue
-            began = time.monotonic()
-            try:
-                function(scene)
-                print(f"check outposts::{function.__name__} ... ok, {time.monotonic() - began:.1f} s", flush=True)
-            except Exception:
-                failed += 1
-                traceback.print_exc()
-                print(f"check outposts::{function.__name__} ... FAILED", flush=True)
-    except Exception:
-        failed += 1
-        traceback.print_exc()
-        print("check outposts::prepare ... FAILED", flush=True)
+        return relay.run_checks(
+            "outposts", scene, CHECKS, words, lambda: [scene.log, *(outpost.log for outpost in scene.outposts)]
+        )
     finally:
-        if failed:
-            for log in [scene.log, *(outpost.log for outpost in scene.outposts)]:
-                print(f"--- the last words of {log.name}")
-                print("\n".join(log.read_text().splitlines()[-40:]) if log.exists() else "none")
         scene.close()
-    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -953,36 +953,50 @@ def soak(scene, seconds, seed):
     return 1 if leaked or one.unexpected else 0
 
 
-def main():
-    words = sys.argv[1:]
-    scene = Scene()
+def run_checks(area, scene, checks, names, logs):
+    """Runs the checks with these names, or every one, and says of each how it ended; when one failed, also what `logs` say
+    last. Gives back the status to end with."""
     failed = 0
     try:
         scene.prepare()
-        if words[:1] == ["load"]:
-            load(scene, int(words[1]) if len(words) > 1 else 20_000)
-            return 0
-        if words[:1] == ["soak"]:
-            seed = next((int(word[5:]) for word in words if word.startswith("seed=")), random.randrange(1 << 32))
-            return soak(scene, int(words[1]), seed)
-        only = [word for word in words if not word.startswith("kills=")]
-        for function in CHECKS:
-            if only and function.__name__ not in only:
+        for function in checks:
+            if names and function.__name__ not in names:
                 continue
             began = time.monotonic()
             try:
                 function(scene)
-                print(f"check relay::{function.__name__} ... ok, {time.monotonic() - began:.1f} s", flush=True)
+                print(f"check {area}::{function.__name__} ... ok, {time.monotonic() - began:.1f} s", flush=True)
             except Exception:
                 failed += 1
                 traceback.print_exc()
-                print(f"check relay::{function.__name__} ... FAILED", flush=True)
-        if failed and scene.log.exists():
-            print("--- the sensor's last words")
-            print("\n".join(scene.log.read_text().splitlines()[-60:]))
+                print(f"check {area}::{function.__name__} ... FAILED", flush=True)
+    except Exception:
+        failed += 1
+        traceback.print_exc()
+        print(f"check {area}::prepare ... FAILED", flush=True)
+    if failed:
+        for log in logs():
+            print(f"--- the last words of {log.name}")
+            print("\n".join(log.read_text().splitlines()[-60:]) if log.exists() else "none")
+    return 1 if failed else 0
+
+
+def main():
+    words = sys.argv[1:]
+    scene = Scene()
+    try:
+        if words[:1] == ["load"]:
+            scene.prepare()
+            load(scene, int(words[1]) if len(words) > 1 else 20_000)
+            return 0
+        if words[:1] == ["soak"]:
+            scene.prepare()
+            seed = next((int(word[5:]) for word in words if word.startswith("seed=")), random.randrange(1 << 32))
+            return soak(scene, int(words[1]), seed)
+        only = [word for word in words if not word.startswith("kills=")]
+        return run_checks("relay", scene, CHECKS, only, lambda: [scene.log])
     finally:
         scene.close()
-    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -11,8 +11,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-import traceback
 
 import relay
 from relay import DEVICE_2, PUBLIC, PUBLIC_2, STRANGER, equal, run, wait_until
@@ -217,26 +215,10 @@ def smb1_alone_is_told(scene):
 
 def main():
     scene = ShareScene()
-    failed = 0
     try:
-        scene.prepare()
-        for function in CHECKS:
-            if sys.argv[1:] and function.__name__ not in sys.argv[1:]:
-                continue
-            began = time.monotonic()
-            try:
-                function(scene)
-                print(f"check shares::{function.__name__} ... ok, {time.monotonic() - began:.1f} s", flush=True)
-            except Exception:
-                failed += 1
-                traceback.print_exc()
-                print(f"check shares::{function.__name__} ... FAILED", flush=True)
-        if failed and scene.log.exists():
-            print("--- the sensor's last words")
-            print("\n".join(scene.log.read_text().splitlines()[-60:]))
+        return relay.run_checks("shares", scene, CHECKS, sys.argv[1:], lambda: [scene.log])
     finally:
         scene.close()
-    return 1 if failed else 0
 
 
 if __name__ == "__main__":
