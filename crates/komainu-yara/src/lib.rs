@@ -12,7 +12,6 @@
 //! Not here: which payloads are scanned, when, and how what was found is written down.
 
 mod builtin;
-mod confinement;
 mod engine;
 mod files;
 #[cfg(any(fuzzing, test))]

@@ -1,24 +1,19 @@
 //! The process that scans, and the one that asks it.
 
-use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::io;
 use std::os::unix::net::UnixStream;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
+use komainu_confined::{ConfineError, ConfinedProcess, asker, confine, give_up_new_rights};
 use komainu_ports::{PayloadMatch, PayloadScanner, ScanError};
 use parking_lot::Mutex;
 
-use crate::confinement::{confine, give_up_new_rights};
 use crate::engine::{Engine, Taken};
 use crate::files::{RuleFile, RuleFiles};
 use crate::limits::{
-    ANSWER_BYTES_MAX, ANSWER_GRACE, COMPILE_TIME_MAX, RULE_BYTES_MAX, RULE_FILES_MAX, SCAN_BYTES_MAX, SCAN_TIME_MAX,
+    ANSWER_BYTES_MAX, ANSWER_GRACE, COMPILE_TIME_MAX, PROCESS_BYTES_MAX, RULE_BYTES_MAX, RULE_FILES_MAX,
+    SCAN_BYTES_MAX, SCAN_TIME_MAX,
 };
 use crate::message::{self, Kind};
-
-/// This program, whoever may look at where it lies.
-const PROGRAM: &str = "/proc/self/exe";
 
 /// Asks rules in a process of its own, which it starts when there is something to scan and ends when it is to rest.
 ///
@@ -34,8 +29,7 @@ pub struct ScannerProcess {
 
 #[derive(Debug)]
 struct Running {
-    child: Child,
-    stream: UnixStream,
+    process: ConfinedProcess,
     taken: Taken,
 }
 
@@ -44,7 +38,7 @@ struct Running {
 pub enum RunScannerError {
     /// It cannot give up what it must not have.
     #[error("cannot give up rights")]
-    Confine(#[source] io::Error),
+    Confine(#[source] ConfineError),
     /// Whoever asked it is not there, or says something else than questions.
     #[error("cannot understand who asks")]
     Asked(#[from] io::Error),
@@ -97,23 +91,15 @@ impl PayloadScanner for ScannerProcess {
 
 impl Running {
     fn start(arguments: &[String], files: &RuleFiles) -> Result<Self, ScanError> {
-        let (stream, theirs) = UnixStream::pair().map_err(|source| failed("making a socket", source))?;
-        let child = Command::new(PROGRAM)
-            .args(arguments)
-            .env_clear()
-            .stdin(Stdio::from(OwnedFd::from(theirs)))
-            .stdout(Stdio::null())
-            // What it would say, a sample may have chosen.
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(|source| failed("starting the process that scans", source))?;
-        let mut running = Self { child, stream, taken: Taken::default() };
+        let process =
+            ConfinedProcess::start(arguments).map_err(|source| failed("starting the process that scans", source))?;
+        let mut running = Self { process, taken: Taken::default() };
         running.taken = running.send_rules(files).map_err(|source| failed("compiling the rules", source))?;
         Ok(running)
     }
 
     fn send_rules(&mut self, files: &RuleFiles) -> io::Result<Taken> {
-        let mut until = Until::from_now(&self.stream, COMPILE_TIME_MAX);
+        let mut until = self.process.within(COMPILE_TIME_MAX);
         for file in files.files() {
             message::send_rules(&mut until, file)?;
         }
@@ -127,7 +113,7 @@ impl Running {
 
     /// What the rules say of a payload. The outer error says that nothing more can be asked.
     fn ask(&mut self, contents: &[u8]) -> io::Result<Result<Vec<PayloadMatch>, ScanError>> {
-        let mut until = Until::from_now(&self.stream, SCAN_TIME_MAX + ANSWER_GRACE);
+        let mut until = self.process.within(SCAN_TIME_MAX + ANSWER_GRACE);
         message::send(&mut until, Kind::Payload, &[contents])?;
         match message::receive(&mut until, ANSWER_BYTES_MAX)? {
             Some((Kind::Matches, json)) => Ok(Ok(message::matches(&json)?)),
@@ -144,14 +130,6 @@ impl Running {
     }
 }
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        // It is dead, or about to be: this takes no time, and leaves nothing behind.
-        let _ = self.child.wait();
-    }
-}
-
 fn too_late() -> ScanError {
     ScanError::TimedOut { limit_ms: u64::try_from(SCAN_TIME_MAX.as_millis()).unwrap_or(u64::MAX) }
 }
@@ -160,53 +138,17 @@ fn failed(doing: &'static str, source: io::Error) -> ScanError {
     ScanError::Failed { doing, source: Box::new(source) }
 }
 
-/// A stream on which everything must be done by a time, however small the pieces are in which it comes.
-struct Until<'a> {
-    stream: &'a UnixStream,
-    deadline: Instant,
-}
-
-impl<'a> Until<'a> {
-    fn from_now(stream: &'a UnixStream, time: Duration) -> Self {
-        Self { stream, deadline: Instant::now() + time }
-    }
-
-    fn left(&self) -> io::Result<Option<Duration>> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(Some(left)) }
-    }
-}
-
-impl Read for Until<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.stream.set_read_timeout(self.left()?)?;
-        self.stream.read(buffer)
-    }
-}
-
-impl Write for Until<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.stream.set_write_timeout(self.left()?)?;
-        self.stream.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 /// Is the process that scans: takes rules and then payloads from its standard input, which is a socket, and answers
 /// there, until nobody asks any more.
 pub fn run_scanner() -> Result<(), RunScannerError> {
-    give_up_new_rights().map_err(RunScannerError::Confine)?;
-    // The descriptor 0 stays what it is, and no further one is open when descriptors are given up.
-    let mut stream = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    give_up_new_rights().map_err(|source| RunScannerError::Confine(source.into()))?;
+    let mut stream = asker()?;
     let Some(files) = receive_rules(&mut stream)? else { return Ok(()) };
     let (engine, taken) = Engine::compile(&files);
     drop(files);
     // The engine starts its clock, a thread, with the first scan; afterwards no thread can be started.
     let _ = engine.scan(b"");
-    confine().map_err(RunScannerError::Confine)?;
+    confine(PROCESS_BYTES_MAX).map_err(RunScannerError::Confine)?;
     let taken = serde_json::to_vec(&taken).expect("lists, texts and numbers are JSON");
     message::send(&mut stream, Kind::Taken, &[&taken])?;
     while let Some((kind, contents)) = message::receive(&mut stream, SCAN_BYTES_MAX)? {
@@ -269,7 +211,7 @@ mod tests {
     }
 
     fn pid(scanner: &ScannerProcess) -> u32 {
-        scanner.running.lock().as_ref().unwrap().child.id()
+        scanner.running.lock().as_ref().unwrap().process.id()
     }
 
     #[test]
@@ -285,7 +227,7 @@ mod tests {
         let (scanner, _folder) = conforming();
         scanner.start().unwrap();
         let first = pid(&scanner);
-        scanner.running.lock().as_mut().unwrap().child.kill().unwrap();
+        scanner.running.lock().as_mut().unwrap().process.kill().unwrap();
         assert!(matches!(scanner.scan(b"something"), Err(ScanError::Failed { .. })));
         assert_eq!(scanner.scan(b"something").unwrap(), []);
         assert_ne!(pid(&scanner), first);
@@ -312,11 +254,11 @@ mod tests {
             assert_eq!(seen, [most, most], "{line}");
         }
         let status = read("status").unwrap();
-        // Here a test is a thread beside the first one; in the program it is the first one.
         let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
         let of_threads = threads.map(|thread| fs::read_to_string(thread.unwrap().path().join("status")).unwrap());
-        let confined = of_threads.filter(|status| status.contains("NoNewPrivs:\t1")).count();
-        assert_eq!(confined, 2, "the one that scans and its clock");
+        for status in of_threads {
+            assert!(status.contains("NoNewPrivs:\t1") && status.contains("Seccomp:\t2"), "{status}");
+        }
         assert!(!status.contains("Uid:\t0"), "{status}");
         // Only root may look there.
         if let Ok(maps) = read("maps") {
