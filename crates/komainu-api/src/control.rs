@@ -182,7 +182,8 @@ fn alters_directory(change: &Change) -> bool {
         Change::AppendViolationEvent(..)
         | Change::AppendDatapoint(..)
         | Change::PutDelivery(_)
-        | Change::DeleteDelivery(_) => false,
+        | Change::DeleteDelivery(_)
+        | Change::Indicators(_) => false,
     }
 }
 

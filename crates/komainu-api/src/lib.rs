@@ -17,6 +17,7 @@ mod error;
 mod events;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod guard;
 mod iot;
 mod iot_data;
 mod paging;
@@ -32,11 +33,14 @@ use std::sync::Arc;
 
 use komainu_aws::sigv4::ReplayGuard;
 use komainu_model::{AccessKeyId, Scope};
-use komainu_ports::{Authority, Broker, Clock, IdSource, SensorArtifacts, SensorCaptures, SensorRecords, Store};
+use komainu_ports::{
+    Authority, Broker, Clock, IdSource, OwnAddresses, SensorArtifacts, SensorCaptures, SensorRecords, Store,
+};
 
 pub use control::{AccessKeyError, ControlPlane, ControlRules};
 use dispatch::Handlers;
 pub use enroll::{EnrollError, EnrolledDevice};
+pub use guard::{GuardError, Guarded};
 use parking_lot::Mutex;
 use sensors::SensorRoll;
 pub use sensors::{SensorHealth, SensorStatus};
@@ -56,6 +60,8 @@ pub struct ApiParts {
     pub artifacts: Arc<dyn SensorArtifacts>,
     /// Where the captures that they send are kept.
     pub captures: Arc<dyn SensorCaptures>,
+    /// Who belongs to the house; sensors that are heard of are noted there.
+    pub own: Arc<OwnAddresses>,
     /// The gateway.
     pub broker: Arc<dyn Broker>,
     /// Who makes certificates.
@@ -81,6 +87,7 @@ pub struct Api {
     pub(crate) records: Arc<dyn SensorRecords>,
     pub(crate) artifacts: Arc<dyn SensorArtifacts>,
     pub(crate) captures: Arc<dyn SensorCaptures>,
+    pub(crate) own: Arc<OwnAddresses>,
     pub(crate) roll: SensorRoll,
     pub(crate) broker: Arc<dyn Broker>,
     pub(crate) authority: Arc<dyn Authority>,
@@ -93,7 +100,8 @@ pub struct Api {
 impl Api {
     /// A control plane of these parts.
     pub fn new(parts: ApiParts) -> Arc<Self> {
-        let ApiParts { config, control, store, records, artifacts, captures, broker, authority, clock, ids } = parts;
+        let ApiParts { config, control, store, records, artifacts, captures, own, broker, authority, clock, ids } =
+            parts;
         Arc::new(Self {
             config,
             control,
@@ -101,6 +109,7 @@ impl Api {
             records,
             artifacts,
             captures,
+            own,
             roll: SensorRoll::default(),
             broker,
             authority,

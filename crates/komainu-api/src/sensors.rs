@@ -242,6 +242,8 @@ fn authorized(api: &Api, peer: &PeerInfo, name: ThingName) -> Result<SensorKey, 
     }
     let allowed = api.broker.may_publish_as(certificate, peer, &right(name.as_str()));
     allowed.map_err(|_| refused("no policy allows it"))?;
+    // What attacks a sensor must not make the sensor an indicator.
+    api.own.note(peer.address.ip());
     Ok(SensorKey { scope: principal.scope.clone(), name })
 }
 

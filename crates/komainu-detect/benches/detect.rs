@@ -7,8 +7,8 @@ use std::sync::Arc;
 use divan::counter::ItemsCount;
 use komainu_detect::{Detector, DetectorLimits, Fleet, Judged, Meter, Sample, Sink, ValueRef, ViolationStep};
 use komainu_model::{
-    AccountId, Behavior, BehaviorName, Comparison, Criteria, ExpectedValue, Metric, ProfileName, Region, ReporterName,
-    Scope, SecurityProfile, Timestamp,
+    AccountId, Behavior, BehaviorName, Comparison, Criteria, ExpectedValue, IndicatorMatch, Metric, ProfileName,
+    Region, ReporterName, Scope, SecurityProfile, Timestamp,
 };
 
 fn main() {
@@ -39,6 +39,10 @@ impl Sink for Counter {
     fn datapoint(&mut self, _: &Scope, _: &ReporterName, _: &Metric, value: ValueRef<'_>, _: Timestamp) {
         divan::black_box(value);
         self.datapoints += 1;
+    }
+
+    fn sighted(&mut self, _: &Scope, _: &ReporterName, matches: &[IndicatorMatch]) {
+        divan::black_box(matches);
     }
 
     fn violation(&mut self, _: &Scope, _: ViolationStep) {
@@ -159,6 +163,7 @@ fn reports(bencher: divan::Bencher<'_, '_>, devices: usize) {
             listening_udp_ports: Some(&[53, 67, 5353]),
             destinations: Some(&destinations),
             custom: &[],
+            matches: None,
         };
         let at = Timestamp::from_unix_millis(now_ms);
         if identity.is_multiple_of(1_000) {

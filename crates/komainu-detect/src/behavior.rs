@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use komainu_model::{
-    Behavior, BehaviorName, CloudMetric, Comparison, ConfidenceLevel, Criteria, DeviceMetric, ExpectedValue, Metric,
-    Statistic,
+    Behavior, BehaviorName, CloudMetric, Comparison, ConfidenceLevel, Criteria, DeviceMetric, ExpectedValue,
+    KomainuMetric, Metric, Statistic,
 };
 
 /// The windows of AWS IoT Device Defender, in seconds.
@@ -87,6 +87,8 @@ enum Shape {
     MessageSize,
     Ports,
     Addresses,
+    /// How many indicators a report names.
+    Matches,
     /// A custom metric: its type is what devices send.
     Custom,
 }
@@ -114,6 +116,7 @@ impl Shape {
                 | CloudMetric::NumDisconnects => Self::Sum,
                 CloudMetric::SourceIpAddress => Self::Addresses,
             },
+            Metric::Komainu(KomainuMetric::IndicatorMatches) => Self::Matches,
             Metric::Custom(_) => Self::Custom,
         }
     }
@@ -364,6 +367,11 @@ fn check_criteria(metric: &Metric, criteria: &Criteria, rules: ValidationRules) 
             Shape::Sum | Shape::Count | Shape::MessageSize => {
                 needs(matches!(expected, ExpectedValue::Count(..)), numeric);
             }
+            Shape::Matches => {
+                let numeric =
+                    "less-than, less-than-equals, greater-than or greater-than-equals with value.count or value.number";
+                needs(matches!(expected, ExpectedValue::Count(..) | ExpectedValue::Number(..)), numeric);
+            }
             Shape::Ports => needs(
                 matches!(expected, ExpectedValue::Ports { .. }),
                 "in-port-set or not-in-port-set with value.ports",
@@ -393,7 +401,7 @@ fn check_criteria(metric: &Metric, criteria: &Criteria, rules: ValidationRules) 
         (Some(_), Shape::MessageSize) => {
             problems.push(format!("durationSeconds cannot be used with {name}, which is judged message by message"));
         }
-        (Some(duration_s), Shape::Sum | Shape::Count | Shape::Custom) => {
+        (Some(duration_s), Shape::Sum | Shape::Count | Shape::Matches | Shape::Custom) => {
             if rules.short_windows_allowed {
                 if !(1..=WINDOW_S_MAX).contains(&duration_s) {
                     problems.push(format!("durationSeconds {duration_s} should be in range[1,{WINDOW_S_MAX}]"));

@@ -7,11 +7,15 @@
 //! [`Sink`]: values to keep, and the steps in the lives of violations. How each metric is judged is told to operators
 //! in `docs/detection.md`.
 //!
+//! [`IndicatorSet`] says whether somebody whom a device is in contact with is one that it should not be in contact with. Why
+//! not, and who found that out, is not known here.
+//!
 //! Nothing here opens a socket, asks for the time, or knows how a report or a request was encoded. Statistical and
 //! learned criteria are understood and refused: they come with a detector of their own.
 
 mod behavior;
 mod detector;
+mod indicators;
 mod profiles;
 
 pub use behavior::{
@@ -22,6 +26,7 @@ pub use detector::{
     ALARM_WITHOUT_DATA_MS_MAX, Detector, DetectorLimits, Fleet, Judged, Meter, Note, REPEAT_MS_MAX, ReportOutcome,
     Sample, Sink, ValueRef, ViolationStep,
 };
+pub use indicators::{INDICATORS_MAX, IndicatorSet};
 pub use profiles::{
     ALERT_TARGETS_MAX, BEHAVIORS_MAX, DESCRIPTION_CHARS_MAX, EXPORT_TOPIC_BYTES_MAX, METRICS_TO_RETAIN_MAX, NewProfile,
     PROFILES_MAX, PROFILES_PER_TARGET_MAX, Part, ProfileError, ProfileUpdate, Profiles,

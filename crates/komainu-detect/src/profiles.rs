@@ -147,7 +147,8 @@ impl Profiles {
             | Change::AppendViolationEvent(..)
             | Change::AppendDatapoint(..)
             | Change::PutDelivery(..)
-            | Change::DeleteDelivery(..) => {}
+            | Change::DeleteDelivery(..)
+            | Change::Indicators(_) => {}
         }
     }
 

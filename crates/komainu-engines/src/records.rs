@@ -8,6 +8,7 @@
 mod access;
 mod alert;
 mod fleet;
+mod indicator;
 mod key;
 mod profile;
 #[cfg(test)]
@@ -22,6 +23,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub(crate) use alert::{DeliveryBody, decode_delivery, encode_delivery};
+pub(crate) use indicator::{
+    decode_indicator, decode_indicator_key, decode_refused, decode_remote, decode_way, encode_indicator,
+    encode_refused, read_id, remote_key, reversed,
+};
 pub(crate) use key::{StoredKey, stored_key};
 pub(crate) use value::{decode_value, encode_value};
 pub(crate) use violation::{

@@ -4,6 +4,7 @@
 //! of power, and readers see the latest commit without waiting for the writer.
 
 mod batch;
+mod indicators;
 mod schema;
 mod session;
 mod store;

@@ -4,7 +4,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use komainu_decode::{Conversation, Observer, Place, Side, Transport};
 
-use crate::{Classifier, FlowEnds, RuleList, Scanners, Watch};
+use komainu_model::Timestamp;
+
+use crate::{
+    Classifier, FlowEnds, IndicatorPolicy, Lesson, ListFormat, RuleList, Scanners, Watch, indicator_id, learn,
+    read_list,
+};
 
 /// Bytes that end the rules and begin what is said.
 const RULES_END: u8 = 0x1e;
@@ -41,5 +46,23 @@ pub fn rules(bytes: &[u8]) {
         watch.finish(0);
         let verdict = watch.verdict(0);
         assert!(verdict.confidence <= 100 && verdict.evidence.len() <= 16, "a verdict is bounded");
+    }
+}
+
+/// Any bytes as a list of indicators, in each format: no panic, each refusal has a reason, and what is taken can be written
+/// and read again.
+pub fn indicator_list(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let (policy, now) = (IndicatorPolicy::default(), Timestamp::from_unix_seconds(0));
+    for format in [ListFormat::of(&text), ListFormat::Plain, ListFormat::Csv, ListFormat::Json] {
+        let read = read_list(&text, format, None, now);
+        assert!(read.unusable.iter().all(|line| !line.reason.is_empty()), "each refusal has a reason");
+        for candidate in &read.candidates {
+            let again = komainu_model::IndicatorValue::parse(&candidate.value.to_string());
+            assert_eq!(again.as_ref(), Ok(&candidate.value), "what is shown is read");
+            if let Ok(Lesson::New(indicator)) = learn(&policy, &|_| false, None, candidate, now) {
+                assert_eq!(indicator.id, indicator_id(&candidate.value), "the identity follows from the value");
+            }
+        }
     }
 }

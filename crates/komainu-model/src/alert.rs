@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::id::{name_type, uuid_type};
-use crate::{Arn, InvalidName, NameProblem, Scope, Timestamp, ViolationEvent};
+use crate::{Arn, Indicator, InvalidName, NameProblem, Scope, Timestamp, ViolationEvent};
 
 name_type! {
     /// The name of a notification topic: 1 to 256 characters of `[a-zA-Z0-9_-]` (SNS CreateTopic).
@@ -178,6 +178,8 @@ pub struct AlertContext {
     pub started_at: Timestamp,
     /// The groups of the device.
     pub groups: Vec<String>,
+    /// The indicators that the event's value names, as they were then; the first of them, and of their origins.
+    pub indicators: Vec<Indicator>,
 }
 
 /// One message to one subscription, kept until it is delivered or given up.

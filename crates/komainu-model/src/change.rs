@@ -1,10 +1,10 @@
 //! What is written down. A core decides changes; the `Store` port carries a batch of them out, all or none.
 
 use crate::{
-    AccessKey, AccessKeyId, ActiveViolation, Arn, Certificate, CertificateId, Datapoint, Delivery, DeliveryId,
-    GroupMembership, GroupName, Policy, PolicyAttachment, PolicyName, ProfileName, ResourceTags, Scope,
-    SecurityProfile, Subscription, SubscriptionId, Thing, ThingGroup, ThingName, ThingPrincipal, ThingType,
-    ThingTypeName, Topic, TopicName, ViolationEvent, ViolationId,
+    AccessKey, AccessKeyId, ActiveViolation, Arn, Certificate, CertificateId, Contact, Datapoint, Delivery, DeliveryId,
+    GroupMembership, GroupName, Indicator, IndicatorId, Policy, PolicyAttachment, PolicyName, ProfileName,
+    RefusedCandidate, ResourceTags, Scope, SecurityProfile, Sighting, Subscription, SubscriptionId, Thing, ThingGroup,
+    ThingName, ThingPrincipal, ThingType, ThingTypeName, Topic, TopicName, ViolationEvent, ViolationId,
 };
 
 /// Changes that are carried out together or not at all.
@@ -25,6 +25,26 @@ pub enum Change {
     PutDelivery(Delivery),
     /// The delivery is done.
     DeleteDelivery(DeliveryId),
+    /// Something about indicators.
+    Indicators(IndicatorChange),
+}
+
+/// One change of what is stored about indicators.
+#[derive(Debug, Clone, PartialEq)]
+pub enum IndicatorChange {
+    /// The indicator is there, in this form. Whether what devices reported before has been looked through stays.
+    Put(Indicator),
+    /// The same, and what devices reported before has to be looked through.
+    PutToLookBack(Indicator),
+    /// What devices reported before has been looked through for the indicator.
+    LookedBack(IndicatorId),
+    /// The candidate is among the refused, in this form.
+    PutRefused(RefusedCandidate),
+    /// The device was in contact with somebody. What is known of the two is brought together: the first and the last
+    /// time, and the counts are added.
+    AddContact(Scope, Contact),
+    /// The device was in contact with the indicator; brought together in the same way. The way stays the first one.
+    AddSighting(Scope, Sighting),
 }
 
 /// A record of the control plane's state.

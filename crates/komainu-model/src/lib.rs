@@ -13,6 +13,7 @@ mod change;
 mod egress;
 mod fleet;
 mod id;
+mod indicator;
 mod metric;
 mod mqtt;
 mod profile;
@@ -30,7 +31,7 @@ pub use appliance::{
     Appliance, ApplianceIndex, ApplianceName, Confidentiality, EgressLimits, EgressProfile, ExposedPort, HostName,
     InterfaceName, RelayMode, RelayTransport, ReleaseState, ShareAccount, ShareName, SharePassword, WatchedShares,
 };
-pub use change::{Batch, Change, Record, RecordKey};
+pub use change::{Batch, Change, IndicatorChange, Record, RecordKey};
 pub use egress::{EgressDenied, EgressRules};
 pub use fleet::{
     Certificate, CertificateId, CertificateMode, CertificateStatus, GroupMembership, GroupName, Policy,
@@ -38,7 +39,12 @@ pub use fleet::{
     ThingName, ThingPrincipal, ThingPrincipalType, ThingType, ThingTypeName,
 };
 pub use id::{InvalidName, NameProblem};
-pub use metric::{CloudMetric, Datapoint, DeviceMetric, Metric, MetricName, MetricValue, ReporterName};
+pub use indicator::{
+    Confidence, Contact, DetonationId, DomainName, FeedName, Indicator, IndicatorCandidate, IndicatorId,
+    IndicatorMatch, IndicatorSource, IndicatorState, IndicatorValue, Provenance, RefusedCandidate, Remote, RemoteHost,
+    SampleDigest, SensorName, SessionId, Sighting, SightingWay, Taught, Threat, Transport,
+};
+pub use metric::{CloudMetric, Datapoint, DeviceMetric, KomainuMetric, Metric, MetricName, MetricValue, ReporterName};
 pub use mqtt::{ClientId, DisconnectReason};
 pub use profile::{
     AlertTarget, AlertTargetKind, Behavior, BehaviorName, Comparison, ConfidenceLevel, Criteria, DetectTarget,

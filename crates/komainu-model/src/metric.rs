@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::id::{is_iot_name_char, name_type};
-use crate::{InvalidName, NameProblem, Timestamp};
+use crate::{IndicatorMatch, InvalidName, NameProblem, Timestamp};
 
 name_type! {
     /// The name of a custom metric: 1 to 128 characters of `[a-zA-Z0-9:_-]`.
@@ -22,6 +22,8 @@ pub enum Metric {
     Device(DeviceMetric),
     /// Measured by the gateway.
     Cloud(CloudMetric),
+    /// Found by the server in what devices report and the gateway measures.
+    Komainu(KomainuMetric),
     /// Reported by the device's agent under a name of the operator's own.
     Custom(MetricName),
 }
@@ -70,6 +72,13 @@ pub enum CloudMetric {
     SourceIpAddress,
 }
 
+/// Metrics of ours, beside those of AWS IoT Device Defender.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum KomainuMetric {
+    /// `komainu:indicator-matches`: how many distinct indicators a report names.
+    IndicatorMatches,
+}
+
 impl Metric {
     /// Takes a metric's name as AWS spells it; a name without `aws:` is a custom metric.
     pub fn parse(text: &str) -> Result<Self, InvalidName> {
@@ -78,6 +87,13 @@ impl Metric {
         }
         if let Some(metric) = CloudMetric::ALL.iter().find(|metric| metric.as_str() == text) {
             return Ok(Self::Cloud(*metric));
+        }
+        if let Some(metric) = KomainuMetric::ALL.iter().find(|metric| metric.as_str() == text) {
+            return Ok(Self::Komainu(*metric));
+        }
+        if text.starts_with("komainu:") {
+            let expected = "komainu:indicator-matches, or a custom metric's name that does not start with komainu:";
+            return Err(InvalidName { kind: "metric", problem: NameProblem::Form { expected } });
         }
         if text.starts_with("aws:") {
             let expected =
@@ -92,6 +108,7 @@ impl Metric {
         match self {
             Self::Device(metric) => metric.as_str(),
             Self::Cloud(metric) => metric.as_str(),
+            Self::Komainu(metric) => metric.as_str(),
             Self::Custom(name) => name.as_str(),
         }
     }
@@ -155,6 +172,18 @@ impl CloudMetric {
     }
 }
 
+impl KomainuMetric {
+    /// All of them.
+    pub const ALL: [Self; 1] = [Self::IndicatorMatches];
+
+    /// The metric's name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::IndicatorMatches => "komainu:indicator-matches",
+        }
+    }
+}
+
 /// A metric's value, of one of the kinds AWS's `MetricValue` has.
 #[derive(Debug, Clone, PartialEq)]
 pub enum MetricValue {
@@ -170,6 +199,8 @@ pub enum MetricValue {
     Numbers(Vec<f64>),
     /// Strings of a custom metric.
     Strings(Vec<String>),
+    /// Indicators that a device was in contact with, each once. As a number it is how many they are.
+    Matches(Vec<IndicatorMatch>),
 }
 
 /// One measured value of one device.

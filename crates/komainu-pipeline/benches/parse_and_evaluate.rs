@@ -6,8 +6,8 @@ use std::sync::Arc;
 use divan::counter::ItemsCount;
 use komainu_detect::{Detector, DetectorLimits, Fleet, Judged, Sample, Sink, ValueRef, ViolationStep};
 use komainu_model::{
-    AccountId, Behavior, BehaviorName, Comparison, Criteria, ExpectedValue, Metric, ProfileName, Region, ReporterName,
-    Scope, SecurityProfile, Timestamp,
+    AccountId, Behavior, BehaviorName, Comparison, Criteria, ExpectedValue, IndicatorMatch, Metric, ProfileName,
+    Region, ReporterName, Scope, SecurityProfile, Timestamp,
 };
 use komainu_report::{CustomValue, parse_json};
 
@@ -34,6 +34,10 @@ struct Nowhere;
 impl Sink for Nowhere {
     fn datapoint(&mut self, _: &Scope, _: &ReporterName, _: &Metric, value: ValueRef<'_>, _: Timestamp) {
         divan::black_box(value);
+    }
+
+    fn sighted(&mut self, _: &Scope, _: &ReporterName, matches: &[IndicatorMatch]) {
+        divan::black_box(matches);
     }
 
     fn violation(&mut self, _: &Scope, step: ViolationStep) {
@@ -141,6 +145,7 @@ fn parse_and_evaluate(bencher: divan::Bencher<'_, '_>) {
             listening_tcp_ports: report.listening_tcp_ports.as_deref(),
             listening_udp_ports: report.listening_udp_ports.as_deref(),
             destinations: report.destinations.as_deref(),
+            matches: None,
             custom: &custom,
         };
         let place = (count as usize).wrapping_mul(7_368_787) % DEVICES;

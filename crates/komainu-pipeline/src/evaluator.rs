@@ -1,20 +1,27 @@
 //! From a batch of reports and readings to changes in the store and answers to devices.
 
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
-use komainu_detect::{Detector, Fleet, Judged, Meter, Note, ReportOutcome, Sample, Sink, ValueRef, ViolationStep};
+use komainu_detect::{
+    Detector, Fleet, IndicatorSet, Judged, Meter, Note, ReportOutcome, Sample, Sink, ValueRef, ViolationStep,
+};
 use komainu_model::{
-    ActiveViolation, AlertContext, Change, Datapoint, Metric, Record, RecordKey, ReporterName, Scope, SecurityProfile,
+    ActiveViolation, AlertContext, Change, Datapoint, Indicator, IndicatorChange, IndicatorId, IndicatorMatch, Metric,
+    MetricValue, Record, RecordKey, Remote, RemoteHost, ReporterName, Scope, SecurityProfile, Sighting, SightingWay,
     Timestamp, ViolationEvent, ViolationEventType, ViolationId,
 };
 use komainu_ports::{
-    ActiveViolationQuery, AlertRouter, Directory, MeterReading, Page, ReportEncoding, ReportMessage, Store, StoreError,
+    ActiveViolationQuery, AlertRouter, Directory, MeterReading, Page, PageToken, ReportEncoding, ReportMessage,
+    SightingQuery, Store, StoreError,
 };
 use komainu_report::{
     Accepted, CustomValue, Encoding, Parsed, Problem, Rejected, RejectionCode, Report, parse_cbor, parse_json,
 };
 
+use crate::encounters::{Encounters, add_match};
+use crate::indicators::Indicators;
 use crate::pipeline::{PipelineConfig, PipelinePorts};
 
 /// Of one batch, so many reports that were refused or not wholly understood are logged one by one.
@@ -22,12 +29,24 @@ const LOGGED_REPORTS_MAX: usize = 10;
 /// So many active violations are asked for at a time.
 const VIOLATIONS_PAGE: usize = 1000;
 
+/// For so many new indicators what devices reported before is looked through in one step.
+const LOOKED_BACK_MAX: usize = 256;
+/// So many contacts are taken in one step, so that reports do not wait for it.
+const CONTACTS_LOOKED_AT_MAX: usize = 1000;
+/// An alert tells of so many indicators, and of so many origins of each.
+const ALERT_INDICATORS_MAX: usize = 5;
+const ALERT_ORIGINS_MAX: usize = 8;
+
 /// The detector with what it needs to carry its decisions out. Blocks; it is moved to where blocking is allowed.
 pub(crate) struct Evaluator {
     detector: Detector,
     store: Arc<dyn Store>,
     directory: Arc<dyn Directory>,
     router: Arc<dyn AlertRouter>,
+    indicators: Arc<Indicators>,
+    history: std::time::Duration,
+    /// Where looking back stopped within the contacts of an indicator.
+    looking_back: Option<(IndicatorId, PageToken)>,
     hasher: ahash::RandomState,
 }
 
@@ -35,6 +54,14 @@ pub(crate) struct Evaluator {
 pub(crate) struct Evaluated {
     /// One for each report, in their order.
     pub(crate) answers: Vec<Answer>,
+    /// Whether messages were put into the outbox.
+    pub(crate) has_deliveries: bool,
+}
+
+/// What follows from looking back.
+pub(crate) struct LookedBack {
+    /// Whether nothing is left.
+    pub(crate) is_done: bool,
     /// Whether messages were put into the outbox.
     pub(crate) has_deliveries: bool,
 }
@@ -79,6 +106,9 @@ impl Evaluator {
             store: ports.store.clone(),
             directory: ports.directory.clone(),
             router: ports.router.clone(),
+            indicators: ports.indicators.clone(),
+            history: config.history,
+            looking_back: None,
             hasher: ahash::RandomState::with_seeds(1, 2, 3, 4),
         };
         if evaluator.carry_out(found, now)? {
@@ -98,9 +128,15 @@ impl Evaluator {
         reached: Timestamp,
         now: Timestamp,
     ) -> Result<Evaluated, StoreError> {
+        self.indicators.let_go_of_old(now)?;
+        let set = self.indicators.set();
         let mut found = Found::default();
         let mut noisy = 0;
-        let answers = reports.iter().map(|report| self.report(report, &mut found, &mut noisy)).collect();
+        let answers = reports.iter().map(|report| self.report(report, &set, &mut found, &mut noisy)).collect();
+        if found.contacts_dropped > 0 {
+            let (event, count) = ("pipeline.contacts_dropped", found.contacts_dropped);
+            tracing::info!(event, count, "reports name more contacts than are remembered");
+        }
         if noisy > LOGGED_REPORTS_MAX {
             let suppressed = noisy - LOGGED_REPORTS_MAX;
             tracing::info!(
@@ -119,6 +155,7 @@ impl Evaluator {
                 connection_attempts: reading.connection_attempts,
                 disconnects: reading.disconnects,
                 source_addresses: &reading.source_addresses,
+                matches: &source_matches(&self.indicators, &set, reading, now),
             };
             self.detector.meter(&fleet, &reading.scope, &reading.reporter, &meter, now, &mut found);
         }
@@ -127,7 +164,7 @@ impl Evaluator {
         Ok(Evaluated { answers, has_deliveries })
     }
 
-    fn report(&mut self, message: &ReportMessage, found: &mut Found, noisy: &mut usize) -> Answer {
+    fn report(&mut self, message: &ReportMessage, set: &IndicatorSet, found: &mut Found, noisy: &mut usize) -> Answer {
         let (encoding, extension) = match message.encoding {
             ReportEncoding::Json => (Encoding::Json, "json"),
             ReportEncoding::Cbor => (Encoding::Cbor, "cbor"),
@@ -166,8 +203,7 @@ impl Evaluator {
                 return reject(Some(report.report_id), &reason);
             }
         };
-        let ReportOutcome { dropped: unjudged, warnings, .. } =
-            self.judge(message, &reporter, &report, message.received_at, found);
+        let ReportOutcome { dropped: unjudged, warnings, .. } = self.judge(message, &reporter, &report, set, found);
         dropped.extend(unjudged.into_iter().map(problem));
         let warnings: Vec<Problem> = warnings.into_iter().map(problem).collect();
         if let Some(first) = dropped.first().or(warnings.first()) {
@@ -183,21 +219,93 @@ impl Evaluator {
         message: &ReportMessage,
         reporter: &ReporterName,
         report: &Report,
-        at: Timestamp,
+        set: &IndicatorSet,
         found: &mut Found,
     ) -> ReportOutcome {
+        let at = message.received_at;
         let mut hasher = self.hasher.build_hasher();
         hasher.write(&message.payload);
         let custom: Vec<(&str, ValueRef<'_>)> =
             report.custom.iter().map(|metric| (metric.name.as_str(), custom_value(&metric.value))).collect();
-        let sample = sample(report, &custom, hasher.finish());
+        let mut encounters = Encounters::of(report, set, &self.indicators, at);
+        if let Some(matches) = &mut encounters.matches {
+            name_samples(&self.indicators, matches);
+        }
+        let sample = Sample { matches: encounters.matches.as_deref(), ..sample(report, &custom, hasher.finish()) };
         let fleet = FleetOf(self.directory.as_ref());
-        self.detector.report(&fleet, &message.scope, reporter, &sample, at, found)
+        let outcome = self.detector.report(&fleet, &message.scope, reporter, &sample, at, found);
+        if !outcome.repeated {
+            found.contacts_dropped += encounters.contacts_dropped;
+            found.changes.extend(encounters.into_changes(&message.scope, reporter, at));
+        }
+        outcome
+    }
+
+    /// Looks through what devices reported before for indicators that are new: a part of it. What was seen is made durable
+    /// together with that it was looked for, so that whatever happens in between, it is found once.
+    pub(crate) fn look_back(&mut self, now: Timestamp) -> Result<LookedBack, StoreError> {
+        let indicators = self.indicators.clone();
+        let store = indicators.store();
+        let wanted = store.indicators_to_look_back(LOOKED_BACK_MAX)?;
+        let (mut is_done, mut room) = (wanted.len() < LOOKED_BACK_MAX, CONTACTS_LOOKED_AT_MAX);
+        let mut found = Found { is_looking_back: true, ..Found::default() };
+        let mut devices: BTreeMap<(Scope, ReporterName), Vec<IndicatorMatch>> = BTreeMap::new();
+        for indicator in wanted {
+            if room == 0 {
+                is_done = false;
+                break;
+            }
+            let after = self.looking_back.take().filter(|(id, _)| *id == indicator.id).map(|(_, token)| token);
+            let page = Page { after, limit: room };
+            let contacts = store.contacts(&indicator.value, now.minus(self.history), &page)?;
+            room = room.saturating_sub(contacts.items.len());
+            for (scope, contact) in contacts.items {
+                let query = SightingQuery {
+                    indicator: Some(indicator.id),
+                    reporter: Some((scope.clone(), contact.reporter.clone())),
+                };
+                let matches = devices.entry((scope.clone(), contact.reporter.clone())).or_default();
+                let is_known = matches.iter().any(|found| found.indicator == indicator.id)
+                    || !store.sightings(&query, &Page { after: None, limit: 1 })?.items.is_empty();
+                if !is_known {
+                    add_match(matches, indicator.id, &contact.remote, SightingWay::LookingBack, contact.last_at);
+                    let sighting = Sighting {
+                        reporter: contact.reporter,
+                        indicator: indicator.id,
+                        remote: contact.remote,
+                        way: SightingWay::LookingBack,
+                        first_at: contact.first_at,
+                        last_at: contact.last_at,
+                        count: contact.count,
+                    };
+                    found.changes.push(Change::Indicators(IndicatorChange::AddSighting(scope, sighting)));
+                }
+            }
+            match contacts.next {
+                Some(token) => {
+                    self.looking_back = Some((indicator.id, token));
+                    is_done = false;
+                    break;
+                }
+                None => found.changes.push(Change::Indicators(IndicatorChange::LookedBack(indicator.id))),
+            }
+        }
+        let fleet = FleetOf(self.directory.as_ref());
+        for ((scope, reporter), mut matches) in devices {
+            if !matches.is_empty() {
+                name_samples(&self.indicators, &mut matches);
+                let (event, count) = ("pipeline.found_looking_back", matches.len());
+                tracing::warn!(event, thing = %reporter, count, "a device was in contact with indicators before they were known");
+                self.detector.looked_back(&fleet, &scope, &reporter, &matches, now, &mut found);
+            }
+        }
+        let has_deliveries = self.carry_out(found, now)?;
+        Ok(LookedBack { is_done, has_deliveries })
     }
 
     /// Makes durable what was found; says whether messages went into the outbox.
     fn carry_out(&mut self, found: Found, now: Timestamp) -> Result<bool, StoreError> {
-        let Found { mut changes, steps } = found;
+        let Found { mut changes, steps, .. } = found;
         let mut deliveries = Vec::new();
         for (scope, mut step) in steps {
             self.take_over_verification(&scope, &mut step)?;
@@ -268,6 +376,15 @@ impl Evaluator {
         Ok(violations.items.into_iter().find(|violation| violation.id == *id))
     }
 
+    /// What is known of the indicators that an event names, the first of them.
+    fn alert_indicators(&self, event: &ViolationEvent) -> Vec<Indicator> {
+        let Some(MetricValue::Matches(matches)) = &event.value else { return Vec::new() };
+        let known = |found: &IndicatorMatch| self.indicators.store().indicator(found.indicator).ok().flatten();
+        let mut indicators: Vec<Indicator> = matches.iter().take(ALERT_INDICATORS_MAX).filter_map(known).collect();
+        indicators.iter_mut().for_each(|indicator| indicator.provenance.truncate(ALERT_ORIGINS_MAX));
+        indicators
+    }
+
     fn route(
         &self,
         scope: &Scope,
@@ -281,10 +398,37 @@ impl Evaluator {
         }
         let groups = self.directory.device(scope, &event.reporter).groups;
         let groups = groups.iter().map(|group| group.as_str().to_owned()).collect();
-        let context = AlertContext { event: event.clone(), started_at, groups };
+        let indicators = self.alert_indicators(event);
+        let context = AlertContext { event: event.clone(), started_at, groups, indicators };
         let targets = profile.alert_targets.iter();
         let deliveries = targets.flat_map(|target| self.router.route(scope, &target.target, &context, now));
         deliveries.map(Change::PutDelivery).collect()
+    }
+}
+
+/// Which addresses of a reading are indicators. The others are the fleet's own.
+fn source_matches(
+    indicators: &Indicators,
+    set: &IndicatorSet,
+    reading: &MeterReading,
+    now: Timestamp,
+) -> Vec<IndicatorMatch> {
+    let mut matches = Vec::new();
+    for address in &reading.source_addresses {
+        let address = address.to_canonical();
+        let remote = Remote { host: RemoteHost::Address(address), port: None };
+        set.find_address(address, None, |id| add_match(&mut matches, id, &remote, SightingWay::Gateway, now));
+        indicators.note_own(set, address);
+    }
+    name_samples(indicators, &mut matches);
+    matches
+}
+
+/// Says with each match which sample taught its indicator. An alarm does not wait for a store that does not answer.
+fn name_samples(indicators: &Indicators, matches: &mut [IndicatorMatch]) {
+    for found in matches {
+        let indicator = indicators.store().indicator(found.indicator).ok().flatten();
+        found.sample = indicator.and_then(|indicator| indicator.provenance.iter().find_map(|origin| origin.sample));
     }
 }
 
@@ -339,6 +483,7 @@ fn sample<'a>(report: &'a Report, custom: &'a [(&'a str, ValueRef<'a>)], identit
         listening_tcp_ports: report.listening_tcp_ports.as_deref(),
         listening_udp_ports: report.listening_udp_ports.as_deref(),
         destinations: report.destinations.as_deref(),
+        matches: None,
         custom,
     }
 }
@@ -371,6 +516,10 @@ impl Fleet for FleetOf<'_> {
 struct Found {
     changes: Vec<Change>,
     steps: Vec<(Scope, ViolationStep)>,
+    /// Contacts that are not remembered.
+    contacts_dropped: usize,
+    /// What is found was seen before; whoever looks back notes when.
+    is_looking_back: bool,
 }
 
 impl Sink for Found {
@@ -384,6 +533,24 @@ impl Sink for Found {
     ) {
         let datapoint = Datapoint { reporter: reporter.clone(), metric: metric.clone(), value: value.to_value(), at };
         self.changes.push(Change::AppendDatapoint(scope.clone(), datapoint));
+    }
+
+    fn sighted(&mut self, scope: &Scope, reporter: &ReporterName, matches: &[IndicatorMatch]) {
+        if self.is_looking_back {
+            return;
+        }
+        self.changes.extend(matches.iter().map(|found| {
+            let sighting = Sighting {
+                reporter: reporter.clone(),
+                indicator: found.indicator,
+                remote: found.remote.clone(),
+                way: found.way,
+                first_at: found.seen_at,
+                last_at: found.seen_at,
+                count: 1,
+            };
+            Change::Indicators(IndicatorChange::AddSighting(scope.clone(), sighting))
+        }));
     }
 
     fn violation(&mut self, scope: &Scope, step: ViolationStep) {

@@ -7,13 +7,19 @@
 //! the store fails, the detector is built anew from what is durable: memory is never ahead of the disk for longer than
 //! one batch, and a killed server loses no report that was acknowledged.
 //!
-//! Nothing is judged here, no message is written here, no retry is timed here: `komainu-detect` and `komainu-respond`
-//! decide that.
+//! [`Indicators`] owns what devices should not be in contact with: what is taught becomes durable, then detection judges by it,
+//! then what devices reported before is looked through.
+//!
+//! Nothing is judged here, no message is written here, no retry is timed here: `komainu-detect`, `komainu-intel` and
+//! `komainu-respond` decide that.
 
+mod encounters;
 mod evaluator;
+mod indicators;
 mod maintenance;
 mod outbox;
 mod pipeline;
 mod reports;
 
+pub use indicators::Indicators;
 pub use pipeline::{Pipeline, PipelineConfig, PipelinePorts, StartError};

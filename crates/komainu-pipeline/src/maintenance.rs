@@ -37,9 +37,18 @@ impl Maintenance {
     async fn prune(&self) {
         let (store, before) = (self.store.clone(), self.clock.now().minus(self.history));
         match blocking(move || store.prune(before)).await {
-            Ok(Pruned { violation_events, datapoints, deliveries }) => {
+            Ok(Pruned { violation_events, datapoints, deliveries, contacts, sightings, refused }) => {
                 let event = "pipeline.pruned";
-                tracing::info!(event, violation_events, datapoints, deliveries, "history older than its bound removed");
+                tracing::info!(
+                    event,
+                    violation_events,
+                    datapoints,
+                    deliveries,
+                    contacts,
+                    sightings,
+                    refused,
+                    "history older than its bound removed"
+                );
             }
             Err(error) => tracing::error!(event = "pipeline.not_pruned", %error, "old history could not be removed"),
         }

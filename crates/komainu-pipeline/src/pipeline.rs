@@ -12,6 +12,7 @@ use tokio::sync::{Mutex, Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::evaluator::Evaluator;
+use crate::indicators::Indicators;
 use crate::maintenance::Maintenance;
 use crate::outbox::Outbox;
 use crate::reports::{ReportWorker, Submission};
@@ -64,6 +65,8 @@ pub struct PipelinePorts {
     pub courier: Arc<dyn Courier>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
+    /// What devices should not be in contact with.
+    pub indicators: Arc<Indicators>,
     /// Notified when somebody else put a message into the outbox.
     pub outbox: Arc<Notify>,
 }

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use crate::evaluator::{Answer, Evaluated, Evaluator};
+use crate::evaluator::{Answer, Evaluated, Evaluator, LookedBack};
 use crate::pipeline::{PipelineConfig, PipelinePorts, stopped};
 
 /// The meters are read, and windows closed, so often.
@@ -66,6 +66,7 @@ impl ReportWorker {
                     }
                     self.take(std::mem::take(&mut batch)).await;
                 }
+                () = self.ports.indicators.to_look_back() => self.look_back().await,
                 Some(_) = self.answers.join_next() => {}
             }
         }
@@ -86,6 +87,24 @@ impl ReportWorker {
         self.ports.broker.drain_meters(&mut readings);
         if let Err(error) = self.evaluate(Vec::new(), readings).await {
             log_not_stored(&error);
+        }
+        // Although reports never cease.
+        self.look_back().await;
+    }
+
+    /// Looks through what devices reported before, a part of it. After an error it is done again.
+    async fn look_back(&mut self) {
+        let looked = self.with_evaluator(|evaluator, _, now| evaluator.look_back(now)).await;
+        match looked {
+            Ok(LookedBack { is_done, has_deliveries }) => {
+                if has_deliveries {
+                    self.ports.outbox.notify_one();
+                }
+                if !is_done {
+                    self.ports.indicators.look_back_soon();
+                }
+            }
+            Err(error) => log_not_stored(&error),
         }
     }
 
@@ -121,12 +140,27 @@ impl ReportWorker {
         }
     }
 
-    /// Has reports and readings judged where blocking is allowed. After an error the evaluator is gone.
+    /// Has reports and readings judged.
     async fn evaluate(
         &mut self,
         reports: Vec<ReportMessage>,
         readings: Vec<MeterReading>,
     ) -> Result<Vec<Answer>, StoreError> {
+        let judged =
+            self.with_evaluator(move |evaluator, reached, now| evaluator.evaluate(&reports, &readings, reached, now));
+        let Evaluated { answers, has_deliveries } = judged.await?;
+        if has_deliveries {
+            self.ports.outbox.notify_one();
+        }
+        Ok(answers)
+    }
+
+    /// Lets `work` work where blocking is allowed; it is told up to when windows close, and the time. After an error the
+    /// evaluator is gone.
+    async fn with_evaluator<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&mut Evaluator, Timestamp, Timestamp) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let Some(mut evaluator) = self.evaluator.take() else {
             return Err(StoreError::Unavailable {
                 doing: "judging reports",
@@ -136,10 +170,10 @@ impl ReportWorker {
         self.now = self.now.max(self.ports.clock.now());
         let (now, reached) = (self.now, self.now.minus(CLOSING_DELAY));
         let judged = tokio::task::spawn_blocking(move || {
-            let evaluated = evaluator.evaluate(&reports, &readings, reached, now)?;
-            Ok((evaluator, evaluated))
+            let result = work(&mut evaluator, reached, now)?;
+            Ok((evaluator, result))
         });
-        let (evaluator, Evaluated { answers, has_deliveries }) = match judged.await {
+        let (evaluator, result) = match judged.await {
             Ok(result) => result?,
             Err(panicked) => {
                 tracing::error!(event = "pipeline.failed", error = %panicked, "a bug ended the judging of a batch");
@@ -147,10 +181,7 @@ impl ReportWorker {
             }
         };
         self.evaluator = Some(evaluator);
-        if has_deliveries {
-            self.ports.outbox.notify_one();
-        }
-        Ok(answers)
+        Ok(result)
     }
 }
 

@@ -13,21 +13,31 @@ mod clock;
 pub mod conformance;
 pub mod conformance_artifacts;
 pub mod conformance_captures;
+#[expect(clippy::unwrap_used, reason = "these functions are the bodies of tests")]
+pub mod conformance_indicators;
 pub mod conformance_payload;
 pub mod conformance_records;
+pub mod conformance_sandbox;
 pub mod conformance_session;
+pub mod conformance_triage;
 mod delivery;
 mod directory;
 mod gate;
+mod indicators;
 mod log_budget;
 mod memory;
 mod memory_captures;
+mod memory_indicators;
 mod memory_records;
+mod memory_sandbox;
+mod own_addresses;
 mod payload;
+mod sandbox;
 mod sensor_captures;
 mod sensor_records;
 mod session;
 mod store;
+mod triage;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -43,11 +53,15 @@ pub use directory::{AttachedThing, ChangeObserver, DeviceProfiles, Directory, Pr
 pub use gate::{
     DatagramLegs, DeviceGate, GateError, PacketFate, ResetEnd, ResetNews, ResetNewsKind, StrangersDatagram, ToldPacket,
 };
+pub use indicators::{CONTACTS_PER_DEVICE_MAX, IndicatorKind, IndicatorSink, IndicatorStore, SightingQuery};
 pub use log_budget::LogBudget;
 pub use memory::MemoryStore;
 pub use memory_captures::MemoryCaptures;
 pub use memory_records::{MemoryArtifacts, MemoryRecords};
+pub use memory_sandbox::MemorySandbox;
+pub use own_addresses::OwnAddresses;
 pub use payload::{MemoryScanner, PatternPlace, PayloadMatch, PayloadScanner, ScanError};
+pub use sandbox::{Detonation, DetonationCost, DetonationEnd, DetonationRequest, RunAs, Sandbox, SandboxError};
 pub use sensor_captures::{
     CaptureStored, CapturesError, CapturesLimits, NewCapture, RecordedSession, SensorCaptures, StoredCapture,
 };
@@ -63,6 +77,7 @@ pub use store::{
     ActiveViolationQuery, CriteriaKind, DatapointQuery, Page, PageToken, Paged, Pruned, Store, StoreError,
     ViolationEventQuery,
 };
+pub use triage::{MemoryTriage, StaticReport, Triage, TriageError, TriageLevel};
 
 /// A future of a `dyn` port.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -5,10 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use komainu_model::{
-    ActiveViolation, Behavior, Change, Datapoint, Delivery, DeliveryId, DeliveryState, MetricValue, Record, RecordKey,
-    Scope, Timestamp, VerificationState, ViolationEvent, ViolationEventType, ViolationId,
+    ActiveViolation, Behavior, Change, Contact, Datapoint, Delivery, DeliveryId, DeliveryState, Indicator, IndicatorId,
+    IndicatorValue, MetricValue, Record, RecordKey, RefusedCandidate, Scope, Sighting, Timestamp, VerificationState,
+    ViolationEvent, ViolationEventType, ViolationId,
 };
 
+use crate::indicators::{IndicatorKind, IndicatorStore, SightingQuery};
+use crate::memory_indicators::Shelf;
 use crate::store::{
     ActiveViolationQuery, CriteriaKind, DatapointQuery, Page, PageToken, Paged, Pruned, Store, StoreError,
     ViolationEventQuery,
@@ -31,6 +34,7 @@ struct State {
     /// The second part of the next datapoint's key.
     next_datapoint: u64,
     deliveries: BTreeMap<DeliveryId, Delivery>,
+    shelf: Shelf,
 }
 
 type EventKey = (Timestamp, ViolationId, ViolationEventType);
@@ -188,11 +192,65 @@ impl Store for MemoryStore {
         state.events.retain(|(_, (at, ..)), _| *at >= before);
         state.datapoints.retain(|(at, _), _| *at >= before);
         state.deliveries.retain(|_, delivery| !matches!(delivery.state, DeliveryState::Dead(at) if at < before));
+        let [contacts, sightings, refused] = state.shelf.prune(before);
         Ok(Pruned {
             violation_events: kept(events, state.events.len()),
             datapoints: kept(datapoints, state.datapoints.len()),
             deliveries: kept(deliveries, state.deliveries.len()),
+            contacts,
+            sightings,
+            refused,
         })
+    }
+}
+
+impl IndicatorStore for MemoryStore {
+    fn visit_active(&self, visit: &mut dyn FnMut(IndicatorId, IndicatorValue)) -> Result<(), StoreError> {
+        // Copied first, so that the visitor may call the store.
+        let active = self.state("loading indicators")?.shelf.visit_active();
+        active.into_iter().for_each(|(id, value)| visit(id, value));
+        Ok(())
+    }
+
+    fn indicator(&self, id: IndicatorId) -> Result<Option<Indicator>, StoreError> {
+        Ok(self.state("looking for an indicator")?.shelf.indicator(id))
+    }
+
+    fn indicators(&self, kind: Option<IndicatorKind>, page: &Page) -> Result<Paged<Indicator>, StoreError> {
+        self.state("listing indicators")?.shelf.indicators(kind, page)
+    }
+
+    fn indicators_over(&self, now: Timestamp, limit: usize) -> Result<Vec<Indicator>, StoreError> {
+        Ok(self.state("listing old indicators")?.shelf.indicators_over(now, limit))
+    }
+
+    fn next_over(&self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.state("asking for the next old indicator")?.shelf.next_over())
+    }
+
+    fn indicators_to_look_back(&self, limit: usize) -> Result<Vec<Indicator>, StoreError> {
+        Ok(self.state("listing new indicators")?.shelf.indicators_to_look_back(limit))
+    }
+
+    fn refused(&self, page: &Page) -> Result<Paged<RefusedCandidate>, StoreError> {
+        self.state("listing refused candidates")?.shelf.refused(page)
+    }
+
+    fn refused_count(&self) -> Result<u64, StoreError> {
+        Ok(self.state("counting refused candidates")?.shelf.refused_count())
+    }
+
+    fn sightings(&self, query: &SightingQuery, page: &Page) -> Result<Paged<(Scope, Sighting)>, StoreError> {
+        self.state("listing sightings")?.shelf.sightings(query, page)
+    }
+
+    fn contacts(
+        &self,
+        value: &IndicatorValue,
+        since: Timestamp,
+        page: &Page,
+    ) -> Result<Paged<(Scope, Contact)>, StoreError> {
+        self.state("looking for contacts")?.shelf.contacts(value, since, page)
     }
 }
 
@@ -216,6 +274,7 @@ impl State {
             Change::DeleteDelivery(id) => {
                 self.deliveries.remove(id);
             }
+            Change::Indicators(change) => self.shelf.apply(change),
         }
     }
 
@@ -279,7 +338,7 @@ fn is_same_value(a: &MetricValue, b: &MetricValue) -> bool {
 }
 
 /// The first `limit` items and, when there are more, where they ended.
-fn paged<K, T>(rest: impl Iterator<Item = (K, T)>, limit: usize, token: impl Fn(&K) -> String) -> Paged<T> {
+pub(crate) fn paged<K, T>(rest: impl Iterator<Item = (K, T)>, limit: usize, token: impl Fn(&K) -> String) -> Paged<T> {
     let mut rest = rest.peekable();
     let (keys, items): (Vec<K>, Vec<T>) = rest.by_ref().take(limit.max(1)).unzip();
     let next = keys.last().filter(|_| rest.peek().is_some()).map(|last| PageToken(token(last)));
@@ -331,6 +390,11 @@ mod tests {
     #[test]
     fn is_a_store() {
         crate::conformance::check_store(&|| Box::new(MemoryStore::new()));
+    }
+
+    #[test]
+    fn keeps_indicators() {
+        crate::conformance_indicators::check_indicator_store(&MemoryStore::new);
     }
 
     #[test]

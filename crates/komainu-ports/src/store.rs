@@ -54,7 +54,7 @@ pub trait Store: Send + Sync {
     /// When the next delivery is due that is not due at `now`.
     fn next_delivery_at(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError>;
 
-    /// Removes history (events, values, dead deliveries) older than `before`.
+    /// Removes history (events, values, dead deliveries, contacts, sightings, refused candidates) older than `before`.
     fn prune(&self, before: Timestamp) -> Result<Pruned, StoreError>;
 }
 
@@ -188,4 +188,10 @@ pub struct Pruned {
     pub datapoints: u64,
     /// Dead deliveries.
     pub deliveries: u64,
+    /// Whom devices were in contact with.
+    pub contacts: u64,
+    /// Who was seen with an indicator.
+    pub sightings: u64,
+    /// Candidates that did not become indicators.
+    pub refused: u64,
 }

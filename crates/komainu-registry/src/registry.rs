@@ -74,7 +74,8 @@ impl Registry {
             | Change::AppendViolationEvent(..)
             | Change::AppendDatapoint(..)
             | Change::PutDelivery(..)
-            | Change::DeleteDelivery(..) => {}
+            | Change::DeleteDelivery(..)
+            | Change::Indicators(_) => {}
         }
     }
 

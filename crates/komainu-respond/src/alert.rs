@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use komainu_model::{
-    AlertContext, Arn, Behavior, Comparison, ConfidenceLevel, Criteria, Delivery, ExpectedValue, MetricValue,
-    Statistic, Timestamp, VerificationState, ViolationEvent, ViolationEventType,
+    AlertContext, Arn, Behavior, Comparison, ConfidenceLevel, Criteria, Delivery, ExpectedValue, Indicator,
+    IndicatorSource, KomainuMetric, Metric, MetricValue, Provenance, RemoteHost, Statistic, Timestamp,
+    VerificationState, ViolationEvent, ViolationEventType,
 };
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -33,7 +34,7 @@ impl Topics {
             return Ok(Vec::new());
         }
         let message_id = message_id(&alert.event, target);
-        let message = message(&alert.event);
+        let message = message(alert);
         Ok(self.fan_out(topic, &message, Some(alert), &message_id, &mut self.budgets_of(topic), now))
     }
 }
@@ -42,7 +43,9 @@ impl Topics {
 pub fn alert_subject(event: &ViolationEvent) -> String {
     let device = shortened(event.reporter.as_str(), SUBJECT_NAME_CHARS_MAX);
     let behavior = shortened(event.behavior.name.as_str(), SUBJECT_NAME_CHARS_MAX);
+    let is_threat = event.behavior.metric == Metric::Komainu(KomainuMetric::IndicatorMatches);
     let what = match event.kind {
+        ViolationEventType::InAlarm if is_threat => "in contact with a known threat",
         ViolationEventType::InAlarm => "out of bounds",
         ViolationEventType::AlarmCleared => "back to normal",
         ViolationEventType::AlarmInvalidated => "no longer judged",
@@ -50,8 +53,10 @@ pub fn alert_subject(event: &ViolationEvent) -> String {
     shortened(&format!("[Komainu] {device}: {behavior} {what}"), SUBJECT_CHARS_MAX)
 }
 
-/// The text of an alert for programs: AWS's `ViolationEvent` as JSON, its time in milliseconds.
-pub fn alert_message(event: &ViolationEvent) -> String {
+/// The text of an alert for programs: AWS's `ViolationEvent` as JSON, its time in milliseconds. When its value names
+/// indicators, what is known of them stands beside it as `indicators`.
+pub fn alert_message(alert: &AlertContext) -> String {
+    let event = &alert.event;
     let mut object = Map::new();
     let mut put = |name: &str, value: Value| object.insert(name.to_owned(), value);
     put("violationId", event.violation.as_str().into());
@@ -76,11 +81,15 @@ pub fn alert_message(event: &ViolationEvent) -> String {
         put("verificationStateDescription", description.as_str().into());
     }
     put("violationEventTime", event.at.unix_millis().into());
+    if !alert.indicators.is_empty() {
+        put("indicators", alert.indicators.iter().map(indicator_json).collect());
+    }
     Value::Object(object).to_string()
 }
 
 /// The attributes let subscriptions filter alerts: by device, profile, behavior, kind of event.
-fn message(event: &ViolationEvent) -> Message {
+fn message(alert: &AlertContext) -> Message {
+    let event = &alert.event;
     let attributes = [
         ("thingName", event.reporter.as_str()),
         ("securityProfileName", event.profile.as_str()),
@@ -88,7 +97,7 @@ fn message(event: &ViolationEvent) -> Message {
         ("violationEventType", event_type_word(event.kind)),
     ];
     let attributes = attributes.map(|(name, value)| (name.to_owned(), ("String".to_owned(), value.to_owned())));
-    Message::of_alert(alert_subject(event), alert_message(event), BTreeMap::from(attributes))
+    Message::of_alert(alert_subject(event), alert_message(alert), BTreeMap::from(attributes))
 }
 
 /// One message for one event and topic, however often it is routed.
@@ -179,7 +188,48 @@ fn metric_value_json(value: &MetricValue) -> Value {
                 strings.iter().take(VALUE_ITEMS_MAX).map(|text| shortened(text, VALUE_TEXT_CHARS_MAX)).collect();
             json!({"strings": strings})
         }
+        MetricValue::Matches(matches) => {
+            let named = &matches[..matches.len().min(VALUE_ITEMS_MAX)];
+            let address = |found: &komainu_model::IndicatorMatch| match &found.remote.host {
+                RemoteHost::Address(address) => Some(address.to_string()),
+                RemoteHost::Name(_) => None,
+            };
+            let cidrs: Vec<String> = named.iter().filter_map(address).collect();
+            let strings: Vec<String> = named.iter().map(ToString::to_string).collect();
+            json!({"count": matches.len(), "cidrs": cidrs, "strings": strings})
+        }
     }
+}
+
+/// An indicator with the way back to what taught it.
+fn indicator_json(indicator: &Indicator) -> Value {
+    let provenance = |origin: &Provenance| {
+        let mut object = Map::new();
+        let mut put = |name: &str, value: Option<String>| {
+            if let Some(value) = value {
+                object.insert(name.to_owned(), value.into());
+            }
+        };
+        put("sampleSha256", origin.sample.map(|sample| sample.to_string()));
+        put("detonation", origin.detonation.as_ref().map(ToString::to_string));
+        put("session", origin.session.as_ref().map(ToString::to_string));
+        put("sensor", origin.sensor.as_ref().map(ToString::to_string));
+        object.insert("taughtAt".to_owned(), origin.at.unix_millis().into());
+        Value::Object(object)
+    };
+    let source = match &indicator.source {
+        IndicatorSource::Detonation(id) => format!("detonation {id}"),
+        IndicatorSource::Operator => "operator".to_owned(),
+        IndicatorSource::Feed(name) => format!("feed {name}"),
+    };
+    json!({
+        "indicatorId": indicator.id.to_string(),
+        "value": indicator.value.to_string(),
+        "threat": indicator.threat.as_str(),
+        "confidence": indicator.confidence.percent(),
+        "source": source,
+        "provenance": indicator.provenance.iter().map(provenance).collect::<Vec<_>>(),
+    })
 }
 
 fn comparison_word(comparison: Comparison) -> &'static str {

@@ -80,7 +80,10 @@ impl State {
                 scope
             }
             Change::PutDelivery(delivery) => &delivery.scope,
-            Change::AppendViolationEvent(..) | Change::AppendDatapoint(..) | Change::DeleteDelivery(_) => return,
+            Change::AppendViolationEvent(..)
+            | Change::AppendDatapoint(..)
+            | Change::DeleteDelivery(_)
+            | Change::Indicators(_) => return,
         };
         let rules = &self.rules;
         let state = self.scopes.entry(scope.clone()).or_insert_with(|| ScopeState::new(scope.clone(), rules));

@@ -333,7 +333,7 @@ fn an_alert_goes_to_the_subscribers_of_its_topic() {
         verification_description: None,
         at,
     };
-    let alert = AlertContext { event, started_at: at, groups: Vec::new() };
+    let alert = AlertContext { event, started_at: at, groups: Vec::new(), indicators: Vec::new() };
     let route = |target: &Arn| world.control.route(&scope("us-east-1"), target, &alert, at);
     let deliveries = route(&arn);
     let endpoints: Vec<_> = deliveries.iter().map(|delivery| delivery.endpoint.as_str()).collect();

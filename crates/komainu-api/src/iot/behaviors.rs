@@ -2,7 +2,9 @@
 
 use komainu_aws::iot;
 use komainu_detect::{BehaviorDraft, CriteriaDraft, ExpectedDraft, ValidationRules};
-use komainu_model::{Behavior, Comparison, ConfidenceLevel, Criteria, ExpectedValue, MetricValue, Statistic};
+use komainu_model::{
+    Behavior, Comparison, ConfidenceLevel, Criteria, ExpectedValue, IndicatorMatch, MetricValue, RemoteHost, Statistic,
+};
 
 use crate::error::ApiError;
 
@@ -115,8 +117,23 @@ pub(super) fn show_value(value: &MetricValue) -> iot::MetricValue {
         MetricValue::Number(number) => shown.number = Some(*number),
         MetricValue::Numbers(numbers) => shown.numbers = Some(numbers.clone()),
         MetricValue::Strings(strings) => shown.strings = Some(strings.clone()),
+        // AWS's shape has room for all three: how many, with whom, and what is known of it.
+        MetricValue::Matches(matches) => {
+            shown.count = Some(i64::try_from(matches.len()).unwrap_or(i64::MAX));
+            if !matches.is_empty() {
+                shown.cidrs = Some(matches.iter().filter_map(address_of).collect());
+                shown.strings = Some(matches.iter().map(ToString::to_string).collect());
+            }
+        }
     }
     shown
+}
+
+fn address_of(found: &IndicatorMatch) -> Option<String> {
+    match &found.remote.host {
+        RemoteHost::Address(address) => Some(address.to_string()),
+        RemoteHost::Name(_) => None,
+    }
 }
 
 /// AWS's word for a learned model's confidence.
@@ -156,6 +173,7 @@ fn statistic_word(statistic: Statistic) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use komainu_model::{IndicatorId, Remote, SampleDigest, SightingWay, Timestamp};
     use serde_json::json;
 
     use super::*;
@@ -186,6 +204,8 @@ mod tests {
         check("aws:listening-udp-ports", "not-in-port-set", json!({"ports": [53]}), None);
         check("aws:destination-ip-addresses", "in-cidr-set", json!({"cidrs": ["10.0.0.0/8", "fe80::/10"]}), None);
         check("aws:source-ip-address", "not-in-cidr-set", json!({"cidrs": ["192.0.2.0/24"]}), None);
+        check("komainu:indicator-matches", "less-than", json!({"count": 1}), None);
+        check("komainu:indicator-matches", "less-than-equals", json!({"number": 0.0}), Some(300));
         check("cpu_usage", "greater-than-equals", json!({"number": 1.5}), None);
         check("modes", "in-set", json!({"strings": ["a", "b"]}), None);
         check("modes", "not-in-set", json!({"numbers": [1.0, 2.5]}), None);
@@ -215,5 +235,17 @@ mod tests {
         check(MetricValue::Number(0.5), json!({"number": 0.5}));
         check(MetricValue::Numbers(vec![1.0]), json!({"numbers": [1.0]}));
         check(MetricValue::Strings(vec!["x".to_owned()]), json!({"strings": ["x"]}));
+        check(MetricValue::Matches(Vec::new()), json!({"count": 0}));
+        let found = IndicatorMatch {
+            indicator: IndicatorId::parse("6d3c4c1e-6a26-5f2f-9b7e-0123456789ab").unwrap(),
+            remote: Remote::parse("203.0.113.66:23").unwrap(),
+            way: SightingWay::LookingBack,
+            seen_at: Timestamp::from_unix_millis(5),
+            sample: Some(SampleDigest::from_sha256([0xab; 32])),
+        };
+        let text =
+            "indicator=6d3c4c1e-6a26-5f2f-9b7e-0123456789ab remote=203.0.113.66:23 way=looking-back seen_at_ms=5";
+        let text = format!("{text} sample={}", "ab".repeat(32));
+        check(MetricValue::Matches(vec![found]), json!({"count": 1, "cidrs": ["203.0.113.66"], "strings": [text]}));
     }
 }

@@ -62,6 +62,7 @@ impl World {
         let (id, secret) = (AccessKeyId::parse(KEY_ID).unwrap(), SecretKey::parse(SECRET).unwrap());
         control.create_access_key_as(id, secret).unwrap();
         let api = Api::new(ApiParts {
+            own: Default::default(),
             config: ApiConfig { device_endpoint: "localhost".to_owned() },
             control: control.clone(),
             store: store.clone(),

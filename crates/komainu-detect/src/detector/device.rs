@@ -5,7 +5,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use komainu_model::{CloudMetric, Datapoint, Metric, ReporterName, Timestamp, ViolationEventType};
+use komainu_model::{
+    CloudMetric, Datapoint, IndicatorMatch, KomainuMetric, Metric, ReporterName, Timestamp, ViolationEventType,
+};
 
 use super::input::{Meter, Note, ReportOutcome, Sample, ValueRef};
 use super::program::{Input, KEEP_WINDOW_MS, Program};
@@ -20,6 +22,8 @@ pub(crate) const IDLE_MS_MAX: i64 = 2 * 24 * 3600 * 1000;
 /// After so many reports in which no counter fell and some grew, they look like totals. AWS's agents send one every
 /// five minutes, so this is after three quarters of an hour.
 pub(crate) const GROWING_REPORTS_MAX: u8 = 9;
+const INDICATOR_MATCHES: Metric = Metric::Komainu(KomainuMetric::IndicatorMatches);
+
 /// So many source addresses of one window are told apart; the gateway tells no more of one reading.
 const SOURCE_ADDRESSES_MAX: usize = 64;
 
@@ -36,6 +40,7 @@ pub(crate) struct Device {
     /// One for each of the program's kept cloud-side metrics.
     keeps: Box<[Keep]>,
     sources: Option<Box<Sources>>,
+    source_matches: Option<Box<SourceMatches>>,
     last_report_ms: Option<i64>,
     /// Between the two latest reports.
     interval_ms: Option<i64>,
@@ -71,6 +76,13 @@ struct Sources {
     addresses: Vec<IpAddr>,
 }
 
+/// The indicators among the addresses that a device connected from in one window.
+#[derive(Debug)]
+struct SourceMatches {
+    window_start_ms: i64,
+    matches: Vec<IndicatorMatch>,
+}
+
 impl Device {
     pub(crate) fn new(reporter: ReporterName, scope: u32, generation: u64, program: Arc<Program>, at_ms: i64) -> Self {
         let mut device = Self {
@@ -81,6 +93,7 @@ impl Device {
             keeps: Box::default(),
             program,
             sources: None,
+            source_matches: None,
             last_report_ms: None,
             interval_ms: None,
             last_report: Known::ByValues(0),
@@ -147,7 +160,8 @@ impl Device {
             Known::ByIdentity(identity) => identity == sample.identity,
             Known::ByValues(replayed) => {
                 let kept = self.program.kept.iter();
-                let values = kept.filter_map(|kept| Some(hash(&kept.metric, kept_value(sample, &kept.metric)?)));
+                let reported = kept.filter(|kept| !matches!(kept.metric, Metric::Komainu(_)));
+                let values = reported.filter_map(|kept| Some(hash(&kept.metric, kept_value(sample, &kept.metric)?)));
                 replayed == values.fold(0, u64::wrapping_add)
             }
         }
@@ -164,6 +178,9 @@ impl Device {
             if let Some(value) = kept_value(sample, &kept.metric) {
                 turn.sink.datapoint(turn.scope, turn.reporter, &kept.metric, value, at);
             }
+        }
+        if let Some(matches) = sample.matches {
+            self.matched(turn, matches, at_ms);
         }
         let rules = &program.rules[..program.device_rules];
         for (rule, slot) in rules.iter().zip(&mut self.slots) {
@@ -195,7 +212,7 @@ impl Device {
                         });
                     }
                 }
-                Input::CloudSum(_) | Input::MessageSize | Input::SourceAddresses => {}
+                Input::IndicatorMatches | Input::CloudSum(_) | Input::MessageSize | Input::SourceAddresses => {}
             }
         }
         if let Some(warning) = self.watch_counters(sample) {
@@ -204,13 +221,43 @@ impl Device {
         outcome
     }
 
+    /// Takes the indicators that a report names, or that were found in another way. Those among the addresses that the
+    /// device connects from now stay with it until their window ends: a report without any does not make them normal.
+    pub(crate) fn matched(&mut self, turn: &mut Turn<'_>, matches: &[IndicatorMatch], at_ms: i64) {
+        let of_sources = self.source_matches.as_deref();
+        let of_sources = of_sources.filter(|sources| sources.window_start_ms + KEEP_WINDOW_MS > at_ms);
+        let joined;
+        let matches = match of_sources {
+            None => matches,
+            Some(sources) => {
+                joined = join(matches, &sources.matches);
+                &joined
+            }
+        };
+        if !matches.is_empty() {
+            turn.sink.sighted(turn.scope, turn.reporter, matches);
+        }
+        let program = turn.program;
+        if program.kept.iter().any(|kept| kept.metric == INDICATOR_MATCHES) {
+            let at = Timestamp::from_unix_millis(at_ms);
+            let value = ValueRef::Matches(matches);
+            turn.sink.datapoint(turn.scope, turn.reporter, &INDICATOR_MATCHES, value, at);
+        }
+        for (rule, slot) in program.rules[..program.device_rules].iter().zip(&mut self.slots) {
+            if rule.input == Input::IndicatorMatches {
+                slot.report_matches(rule, turn, matches, at_ms);
+            }
+        }
+    }
+
     /// Takes one value of a report that was stored.
     pub(crate) fn replay(&mut self, turn: &mut Turn<'_>, datapoint: &Datapoint) {
         let at_ms = datapoint.at.unix_millis();
         let program = turn.program;
         let value = ValueRef::of(&datapoint.value);
-        let is_cloud = matches!(datapoint.metric, Metric::Cloud(_));
-        if !is_cloud {
+        // What was found by the server came with a report or without one.
+        let is_reported = matches!(datapoint.metric, Metric::Device(_) | Metric::Custom(_));
+        if is_reported {
             if self.last_report_ms != Some(at_ms) {
                 self.begin_report(at_ms);
                 self.last_report = Known::ByValues(0);
@@ -230,6 +277,9 @@ impl Device {
                 (Input::DeviceValue(_) | Input::Custom(_), _) => {
                     slot.report_value(rule, turn, value, at_ms, self.interval_ms);
                 }
+                (Input::IndicatorMatches, ValueRef::Matches(matches)) => {
+                    slot.report_matches(rule, turn, matches, at_ms)
+                }
                 // What was kept stands for the window that ended then.
                 (Input::CloudSum(_), ValueRef::Count(delta)) => slot.meter_sum(rule, turn, delta, at_ms - 1),
                 // The largest message was kept; it says nothing about the smallest.
@@ -239,7 +289,7 @@ impl Device {
                         slot.datapoint(rule, turn, conforms, value, at_ms, at_ms);
                     }
                 }
-                (Input::DeviceSum(_) | Input::CloudSum(_), _) => {}
+                (Input::DeviceSum(_) | Input::IndicatorMatches | Input::CloudSum(_), _) => {}
             }
         }
     }
@@ -273,6 +323,7 @@ impl Device {
         self.seen_ms = self.seen_ms.max(at_ms);
         let program = turn.program;
         let new_sources = self.take_sources(turn, meter.source_addresses, at_ms);
+        self.take_source_matches(turn, meter.matches, at_ms);
         for (kept, keep) in program.kept_cloud.iter().zip(&mut self.keeps) {
             keep.close_due(turn, &kept.metric, kept.window_ms, at_ms);
             let value = match cloud_count(kept.cloud, meter) {
@@ -311,7 +362,7 @@ impl Device {
                         slot.datapoint(rule, turn, conforms, value, at_ms, at_ms);
                     }
                 }
-                Input::DeviceSum(_) | Input::DeviceValue(_) | Input::Custom(_) => {}
+                Input::DeviceSum(_) | Input::DeviceValue(_) | Input::Custom(_) | Input::IndicatorMatches => {}
             }
         }
     }
@@ -338,6 +389,21 @@ impl Device {
             }
         }
         sources.addresses.len() > before
+    }
+
+    /// Takes the indicators among the addresses that the device connects from: once in a window, and when there is one more.
+    fn take_source_matches(&mut self, turn: &mut Turn<'_>, matches: &[IndicatorMatch], at_ms: i64) {
+        if matches.is_empty() {
+            return;
+        }
+        let start_ms = at_ms - at_ms.rem_euclid(KEEP_WINDOW_MS);
+        let known = self.source_matches.as_deref().filter(|sources| sources.window_start_ms == start_ms);
+        let joined = join(known.map_or(&[], |sources| &sources.matches), matches);
+        if known.is_some_and(|sources| sources.matches.len() == joined.len()) {
+            return;
+        }
+        self.source_matches = Some(Box::new(SourceMatches { window_start_ms: start_ms, matches: joined }));
+        self.matched(turn, &[], at_ms);
     }
 
     /// Closes what ends at `now_ms` or before.
@@ -387,12 +453,25 @@ impl Keep {
     }
 }
 
+/// The matches of both, those about one indicator once; the first ones count. Both are short.
+fn join(first: &[IndicatorMatch], second: &[IndicatorMatch]) -> Vec<IndicatorMatch> {
+    let mut joined = first.to_vec();
+    for found in second {
+        if joined.iter().all(|known| known.indicator != found.indicator) {
+            joined.push(found.clone());
+        }
+    }
+    joined
+}
+
 /// The value of a device-side metric in a report.
 #[inline]
 fn kept_value<'a>(sample: &Sample<'a>, metric: &Metric) -> Option<ValueRef<'a>> {
     match metric {
         Metric::Device(metric) => sample.device_value(*metric),
         Metric::Custom(name) => sample.custom_value(name.as_str()),
+        // It is kept where it is judged.
+        Metric::Komainu(KomainuMetric::IndicatorMatches) => None,
         Metric::Cloud(_) => None,
     }
 }
@@ -408,6 +487,7 @@ fn hash(metric: &Metric, value: ValueRef<'_>) -> u64 {
         ValueRef::Number(value) => value.to_bits().hash(&mut hasher),
         ValueRef::Numbers(values) => values.iter().for_each(|value| value.to_bits().hash(&mut hasher)),
         ValueRef::Strings(values) => values.hash(&mut hasher),
+        ValueRef::Matches(values) => values.iter().for_each(|found| found.indicator.hash(&mut hasher)),
     }
     hasher.finish()
 }

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use komainu_model::{
-    ActiveViolation, DeviceMetric, Metric, MetricValue, ReporterName, Scope, SecurityProfile, Timestamp, ViolationEvent,
+    ActiveViolation, DeviceMetric, IndicatorMatch, Metric, MetricValue, ReporterName, Scope, SecurityProfile,
+    Timestamp, ViolationEvent,
 };
 
 /// The fleet, as far as it decides how a device is judged.
@@ -51,6 +52,8 @@ pub struct Sample<'a> {
     pub listening_udp_ports: Option<&'a [u16]>,
     /// The peers of its TCP connections.
     pub destinations: Option<&'a [IpAddr]>,
+    /// The indicators that the report names, each once; `None` when it says nothing of whom the device is in contact with.
+    pub matches: Option<&'a [IndicatorMatch]>,
     /// Metrics of the operator's own, by name.
     pub custom: &'a [(&'a str, ValueRef<'a>)],
 }
@@ -96,6 +99,8 @@ pub struct Meter<'a> {
     pub disconnects: u64,
     /// Addresses it connected from or is connected from.
     pub source_addresses: &'a [IpAddr],
+    /// The indicators that those addresses are, each once.
+    pub matches: &'a [IndicatorMatch],
 }
 
 /// A metric's value, borrowed.
@@ -108,6 +113,7 @@ pub enum ValueRef<'a> {
     Number(f64),
     Numbers(&'a [f64]),
     Strings(&'a [String]),
+    Matches(&'a [IndicatorMatch]),
 }
 
 impl<'a> ValueRef<'a> {
@@ -120,6 +126,7 @@ impl<'a> ValueRef<'a> {
             MetricValue::Number(value) => Self::Number(*value),
             MetricValue::Numbers(value) => Self::Numbers(value),
             MetricValue::Strings(value) => Self::Strings(value),
+            MetricValue::Matches(value) => Self::Matches(value),
         }
     }
 
@@ -132,6 +139,7 @@ impl<'a> ValueRef<'a> {
             Self::Number(value) => MetricValue::Number(value),
             Self::Numbers(value) => MetricValue::Numbers(value.to_vec()),
             Self::Strings(value) => MetricValue::Strings(value.to_vec()),
+            Self::Matches(value) => MetricValue::Matches(value.to_vec()),
         }
     }
 
@@ -143,6 +151,7 @@ impl<'a> ValueRef<'a> {
             Self::Ports(_) => "a list of ports",
             Self::Numbers(_) => "a list of numbers",
             Self::Strings(_) => "a list of strings",
+            Self::Matches(_) => "a list of indicators",
         }
     }
 }
@@ -158,6 +167,9 @@ pub trait Sink {
         value: ValueRef<'_>,
         at: Timestamp,
     );
+
+    /// Indicators that a device was in contact with, some at least. Whether a behavior asks for them is another matter.
+    fn sighted(&mut self, scope: &Scope, reporter: &ReporterName, matches: &[IndicatorMatch]);
 
     /// A step in the life of a violation.
     fn violation(&mut self, scope: &Scope, step: ViolationStep);

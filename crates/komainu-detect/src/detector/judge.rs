@@ -53,6 +53,12 @@ impl Judge {
             (Self::Count(comparison, limit), ValueRef::Number(value)) => holds(*comparison, &value, &(*limit as f64)),
             (Self::Number(comparison, limit), ValueRef::Number(value)) => holds(*comparison, &value, limit),
             (Self::Number(comparison, limit), ValueRef::Count(value)) => holds(*comparison, &(value as f64), limit),
+            (Self::Count(comparison, limit), ValueRef::Matches(found)) => {
+                holds(*comparison, &(found.len() as u64), limit)
+            }
+            (Self::Number(comparison, limit), ValueRef::Matches(found)) => {
+                holds(*comparison, &(found.len() as f64), limit)
+            }
             (Self::Numbers { within, set }, ValueRef::Numbers(values)) => {
                 // Zero is zero, whatever its sign.
                 let is_in = |value: &f64| set.binary_search_by(|member| member.total_cmp(&(value + 0.0))).is_ok();

@@ -17,8 +17,8 @@ use std::time::Duration;
 
 use ahash::RandomState;
 use komainu_model::{
-    ActiveViolation, BehaviorName, Datapoint, Metric, ProfileName, ReporterName, Scope, SecurityProfile, Timestamp,
-    ViolationEventType,
+    ActiveViolation, BehaviorName, Datapoint, IndicatorMatch, Metric, ProfileName, ReporterName, Scope,
+    SecurityProfile, Timestamp, ViolationEventType,
 };
 
 pub use device::REPEAT_MS_MAX;
@@ -156,6 +156,24 @@ impl Detector {
         let at_ms = at.unix_millis().max(self.watermark_ms);
         if let Some(place) = self.place_of(fleet, scope, reporter, at_ms, sink) {
             self.with_device(place, sink, |device, turn| device.meter(turn, meter, at_ms));
+        }
+    }
+
+    /// Takes what was found in what a device reported before: one violating datapoint where indicators are too many.
+    pub fn looked_back(
+        &mut self,
+        fleet: &dyn Fleet,
+        scope: &Scope,
+        reporter: &ReporterName,
+        matches: &[IndicatorMatch],
+        at: Timestamp,
+        sink: &mut dyn Sink,
+    ) {
+        let at_ms = at.unix_millis().max(self.watermark_ms);
+        match self.place_of(fleet, scope, reporter, at_ms, sink) {
+            Some(place) => self.with_device(place, sink, |device, turn| device.matched(turn, matches, at_ms)),
+            // There is no place to judge it; that it was seen is known all the same.
+            None => sink.sighted(scope, reporter, matches),
         }
     }
 
@@ -490,6 +508,8 @@ struct Muted;
 
 impl Sink for Muted {
     fn datapoint(&mut self, _: &Scope, _: &ReporterName, _: &Metric, _: ValueRef<'_>, _: Timestamp) {}
+
+    fn sighted(&mut self, _: &Scope, _: &ReporterName, _: &[IndicatorMatch]) {}
 
     fn violation(&mut self, _: &Scope, _: ViolationStep) {}
 }

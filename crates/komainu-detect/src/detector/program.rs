@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use komainu_model::{Behavior, CloudMetric, DeviceMetric, Metric, MetricName, SecurityProfile};
+use komainu_model::{Behavior, CloudMetric, DeviceMetric, KomainuMetric, Metric, MetricName, SecurityProfile};
 
 use super::judge::Judge;
 
@@ -57,6 +57,7 @@ pub(crate) enum Input {
     DeviceSum(DeviceMetric),
     DeviceValue(DeviceMetric),
     Custom(MetricName),
+    IndicatorMatches,
     CloudSum(CloudMetric),
     MessageSize,
     SourceAddresses,
@@ -76,7 +77,7 @@ impl Program {
                 }
                 match (&behavior.metric, rule) {
                     (_, None) => {}
-                    (Metric::Device(_) | Metric::Custom(_), Some(rule)) => device.push(rule),
+                    (Metric::Device(_) | Metric::Komainu(_) | Metric::Custom(_), Some(rule)) => device.push(rule),
                     (Metric::Cloud(_), Some(rule)) => cloud.push(rule),
                 }
             }
@@ -87,7 +88,9 @@ impl Program {
         let (mut kept_device, mut kept_cloud) = (Vec::new(), Vec::new());
         for (metric, window_ms) in kept {
             match metric {
-                Metric::Device(_) | Metric::Custom(_) => kept_device.push(KeptMetric { metric: metric.clone() }),
+                Metric::Device(_) | Metric::Komainu(_) | Metric::Custom(_) => {
+                    kept_device.push(KeptMetric { metric: metric.clone() })
+                }
                 Metric::Cloud(cloud) => {
                     kept_cloud.push(KeptCloud { cloud: *cloud, metric: metric.clone(), window_ms });
                 }
@@ -133,6 +136,7 @@ impl Rule {
                 | CloudMetric::NumDisconnects => Input::CloudSum(*metric),
                 CloudMetric::SourceIpAddress => Input::SourceAddresses,
             },
+            Metric::Komainu(KomainuMetric::IndicatorMatches) => Input::IndicatorMatches,
             Metric::Custom(name) => Input::Custom(name.clone()),
         };
         let window_ms = match &input {
@@ -141,10 +145,14 @@ impl Rule {
                 criteria.duration_s.filter(|duration_s| *duration_s > 0).map_or(KEEP_WINDOW_MS, |s| i64::from(s) * 1000)
             }
             // Lists have no windows.
-            Input::DeviceValue(_) | Input::Custom(_) if judge.is_numeric() => {
+            Input::DeviceValue(_) | Input::Custom(_) | Input::IndicatorMatches if judge.is_numeric() => {
                 i64::from(criteria.duration_s.unwrap_or(0)) * 1000
             }
-            Input::DeviceValue(_) | Input::Custom(_) | Input::MessageSize | Input::SourceAddresses => 0,
+            Input::DeviceValue(_)
+            | Input::Custom(_)
+            | Input::IndicatorMatches
+            | Input::MessageSize
+            | Input::SourceAddresses => 0,
         };
         Some(Self {
             input,

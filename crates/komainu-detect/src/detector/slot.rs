@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use komainu_model::{
-    ActiveViolation, ReporterName, Scope, SecurityProfile, Timestamp, VerificationState, ViolationEvent,
-    ViolationEventType, ViolationId,
+    ActiveViolation, IndicatorMatch, ReporterName, Scope, SecurityProfile, Timestamp, VerificationState,
+    ViolationEvent, ViolationEventType, ViolationId,
 };
 use uuid::Uuid;
 
@@ -178,10 +178,31 @@ impl Slot {
         self.value = match value {
             ValueRef::Count(count) => count,
             ValueRef::Number(number) => number.to_bits(),
-            ValueRef::Addresses(_) | ValueRef::Ports(_) | ValueRef::Numbers(_) | ValueRef::Strings(_) => {
+            ValueRef::Addresses(_)
+            | ValueRef::Ports(_)
+            | ValueRef::Numbers(_)
+            | ValueRef::Strings(_)
+            | ValueRef::Matches(_) => {
                 unreachable!("rules for lists have no window")
             }
         };
+    }
+
+    /// A report names so many indicators. Without a window it is judged at once. With one, the largest number of the window
+    /// counts: a device meets its master in one report and not in the next. Over an upper bound it alarms at once.
+    pub(crate) fn report_matches(&mut self, rule: &Rule, turn: &mut Turn<'_>, matches: &[IndicatorMatch], at_ms: i64) {
+        let value = ValueRef::Matches(matches);
+        let Some(conforms) = rule.judge.conforms(value) else { return };
+        if rule.window_ms == 0 {
+            return self.datapoint(rule, turn, conforms, value, at_ms, at_ms);
+        }
+        self.enter_window(rule, turn, at_ms);
+        self.flags |= ACTIVE;
+        self.value = self.value.max(matches.len() as u64);
+        if self.flags & JUDGED == 0 && !conforms && rule.judge.bounds_above() {
+            self.flags |= JUDGED;
+            self.datapoint(rule, turn, false, value, at_ms, self.window_start_ms);
+        }
     }
 
     /// Makes the window that holds `at_ms` the open one.
@@ -230,7 +251,17 @@ impl Slot {
                     self.datapoint(rule, turn, conforms, value, end_ms, end_ms - rule.window_ms);
                 }
             }
-            Input::DeviceValue(_) | Input::Custom(_) | Input::MessageSize | Input::SourceAddresses => {}
+            Input::IndicatorMatches if self.flags & (ACTIVE | JUDGED) == ACTIVE => {
+                let value = ValueRef::Count(self.value);
+                if let Some(conforms) = rule.judge.conforms(value) {
+                    self.datapoint(rule, turn, conforms, value, end_ms, end_ms - rule.window_ms);
+                }
+            }
+            Input::DeviceValue(_)
+            | Input::Custom(_)
+            | Input::IndicatorMatches
+            | Input::MessageSize
+            | Input::SourceAddresses => {}
         }
         self.value = 0;
     }

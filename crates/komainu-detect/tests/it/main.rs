@@ -6,6 +6,7 @@ mod alarm;
 mod behavior;
 mod cloud;
 mod judge;
+mod matches;
 mod profiles;
 mod simulation;
 mod window;

@@ -8,8 +8,8 @@ use komainu_detect::{
     Detector, DetectorLimits, Fleet, Judged, Meter, ReportOutcome, Sample, Sink, ValueRef, ViolationStep,
 };
 use komainu_model::{
-    AccountId, ActiveViolation, Behavior, BehaviorName, Comparison, Criteria, Datapoint, ExpectedValue, Metric,
-    MetricToRetain, ProfileName, Region, ReporterName, Scope, SecurityProfile, Timestamp, ViolationEventType,
+    AccountId, ActiveViolation, Behavior, BehaviorName, Comparison, Criteria, Datapoint, ExpectedValue, IndicatorMatch,
+    Metric, MetricToRetain, ProfileName, Region, ReporterName, Scope, SecurityProfile, Timestamp, ViolationEventType,
 };
 
 pub(crate) fn scope() -> Scope {
@@ -123,6 +123,13 @@ impl Sink for Log {
     fn datapoint(&mut self, _: &Scope, reporter: &ReporterName, metric: &Metric, value: ValueRef<'_>, at: Timestamp) {
         let (reporter, metric, value) = (reporter.clone(), metric.clone(), value.to_value());
         self.stored.datapoints.push(Datapoint { reporter, metric, value, at });
+    }
+
+    fn sighted(&mut self, _: &Scope, _: &ReporterName, matches: &[IndicatorMatch]) {
+        self.lines.push(format!(
+            "sighted {}",
+            matches.iter().map(|found| found.remote.to_string()).collect::<Vec<_>>().join(" ")
+        ));
     }
 
     fn violation(&mut self, _: &Scope, step: ViolationStep) {

@@ -9,7 +9,8 @@ pub(crate) mod text;
 use std::time::Duration;
 
 use komainu_model::{
-    AlertContext, Delivery, MetricValue, NotificationKind, Timestamp, ViolationEvent, ViolationEventType,
+    AlertContext, Delivery, Indicator, IndicatorMatch, IndicatorSource, MetricValue, NotificationKind, Provenance,
+    SightingWay, Threat, Timestamp, ViolationEvent, ViolationEventType,
 };
 
 use super::links::Links;
@@ -185,6 +186,12 @@ fn about_alert(alert: &AlertContext, delivery: &Delivery, links: &Links) -> Lett
     let behavior = visible(event.behavior.name.as_str());
     let thread = Some(event.violation.to_string());
     let until = event.at.since(alert.started_at);
+    if let (ViolationEventType::InAlarm, Some(MetricValue::Matches(matches))) = (event.kind, &event.value)
+        && let Some(first) = matches.first()
+    {
+        let letter = about_threat(alert, &device, first, matches.len());
+        return Letter { steps: threat_steps(alert, delivery, links), thread, ..letter };
+    }
     let letter = match event.kind {
         ViolationEventType::InAlarm => Letter {
             title: format!("{device} is out of bounds"),
@@ -209,6 +216,98 @@ fn about_alert(alert: &AlertContext, delivery: &Delivery, links: &Links) -> Lett
     Letter { facts: facts(alert), steps: steps(alert, delivery, links), thread, ..letter }
 }
 
+/// A device was in contact with somebody whom malware taught.
+fn about_threat(alert: &AlertContext, device: &str, first: &IndicatorMatch, count: usize) -> Letter {
+    let indicator = alert.indicators.iter().find(|indicator| indicator.id == first.indicator);
+    let threat = threat_words(indicator.map_or(Threat::Unspecified, |indicator| indicator.threat));
+    let met = match first.way {
+        SightingWay::Report => format!("{device} was connected to {}, {threat}.", first.remote),
+        SightingWay::Gateway => format!("{device} connected to the server from {}, {threat}.", first.remote),
+        SightingWay::LookingBack => format!(
+            "Found looking back: {device} was connected to {}, {threat}. It was seen there last on {}, before that was \
+             known.",
+            first.remote,
+            time_words(first.seen_at)
+        ),
+    };
+    let taught = match indicator.map(|indicator| (&indicator.source, indicator.provenance.first())) {
+        Some((_, Some(Provenance { sample: Some(_), sensor: Some(sensor), .. }))) => {
+            format!(" A sample that was left on the sensor {sensor} taught that.")
+        }
+        Some((_, Some(Provenance { sample: Some(_), .. }))) => " A sample taught that.".to_owned(),
+        Some((IndicatorSource::Feed(feed), _)) => format!(" The feed {feed} says so."),
+        Some((IndicatorSource::Operator, _)) => " An operator says so.".to_owned(),
+        Some((IndicatorSource::Detonation(_), _)) | None => String::new(),
+    };
+    let more = if count > 1 { format!(" It met {} more.", count - 1) } else { String::new() };
+    let mut facts = facts(alert);
+    facts.push(("Seen with it", format!("{}, {}", first.remote, time_words(first.seen_at))));
+    if let Some(indicator) = indicator {
+        facts.extend(indicator_facts(indicator));
+    }
+    Letter {
+        title: format!("{device} was in contact with a known threat"),
+        lead: format!("{met}{taught}{more}"),
+        facts,
+        ..Letter::blank(Tone::Alarm, "Alarm")
+    }
+}
+
+fn threat_words(threat: Threat) -> &'static str {
+    match threat {
+        Threat::CommandAndControl => "where malware takes its orders",
+        Threat::Distribution => "from where malware is fetched",
+        Threat::Exfiltration => "where malware sends what it has stolen",
+        Threat::Mining => "where malware sells computing power",
+        Threat::Unspecified => "which is known as malicious",
+    }
+}
+
+/// The indicator, and the way back to what taught it.
+fn indicator_facts(indicator: &Indicator) -> Vec<(&'static str, String)> {
+    let confidence = indicator.confidence.percent();
+    let mut facts = vec![
+        ("Indicator", format!("{} ({}, confidence {confidence} %)", indicator.value, indicator.threat.as_str())),
+        ("Indicator's id", indicator.id.to_string()),
+        ("Known since", time_words(indicator.first_seen)),
+    ];
+    if let Some(Provenance { sample, detonation, session, sensor, .. }) = indicator.provenance.first() {
+        let origin = [
+            ("Sample (SHA-256)", sample.map(|sample| sample.to_string())),
+            ("Detonation", detonation.as_ref().map(ToString::to_string)),
+            ("Session", session.as_ref().map(ToString::to_string)),
+            ("Sensor", sensor.as_ref().map(ToString::to_string)),
+        ];
+        facts.extend(origin.into_iter().filter_map(|(name, value)| Some((name, value?))));
+    }
+    let further = indicator.provenance.len().saturating_sub(1);
+    if further > 0 {
+        facts.push(("Also taught by", format!("{further} more")));
+    }
+    facts
+}
+
+/// What to do about a device that was in contact with a threat: first how that is known, then as for every alarm.
+fn threat_steps(alert: &AlertContext, delivery: &Delivery, links: &Links) -> Vec<Step> {
+    let mut steps = steps(alert, delivery, links);
+    if let Some(indicator) = alert.indicators.first() {
+        let mut commands = vec![
+            format!("komainu indicators show {}", indicator.id),
+            format!("komainu indicators sightings --indicator {}", indicator.id),
+        ];
+        if let Some(Provenance { sample, session, .. }) = indicator.provenance.first() {
+            let sample = sample.map(|sample| format!("komainu sensors artifacts export {sample} --out sample.bin"));
+            let session = session.as_ref().and_then(|session| shell_word(session.as_str()));
+            let session =
+                session.map(|session| format!("komainu sensors captures export {session} --out session.pcapng"));
+            commands.extend(sample.into_iter().chain(session));
+        }
+        let text = "On the server, see what taught it and which other devices were seen with it.";
+        steps.insert(0, Step { text: text.to_owned(), commands });
+    }
+    steps
+}
+
 /// `52,000 bytes sent in 5 minutes. Normal is less than 10,000.`
 fn alarm_lead(event: &ViolationEvent, device: &str) -> String {
     let criteria = event.behavior.criteria.as_ref();
@@ -226,7 +325,8 @@ fn alarm_lead(event: &ViolationEvent, device: &str) -> String {
                 MetricValue::Addresses(_)
                 | MetricValue::Ports(_)
                 | MetricValue::Numbers(_)
-                | MetricValue::Strings(_) => format!("{device} has {metric}: {}.{normal}", value_words(value)),
+                | MetricValue::Strings(_)
+                | MetricValue::Matches(_) => format!("{device} has {metric}: {}.{normal}", value_words(value)),
             },
         },
         None => format!("{device} is not as {} says.{normal}", visible(event.profile.as_str())),

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use komainu_model::{
-    Behavior, CloudMetric, Comparison, ConfidenceLevel, Criteria, DeviceMetric, ExpectedValue, Metric, MetricValue,
-    Statistic, Timestamp,
+    Behavior, CloudMetric, Comparison, ConfidenceLevel, Criteria, DeviceMetric, ExpectedValue, KomainuMetric, Metric,
+    MetricValue, Statistic, Timestamp,
 };
 
 /// So many items of a set are named; the rest is counted.
@@ -37,6 +37,7 @@ pub(crate) fn metric_words(metric: &Metric) -> String {
             CloudMetric::NumDisconnects => "disconnects",
             CloudMetric::SourceIpAddress => "addresses it connects from",
         },
+        Metric::Komainu(KomainuMetric::IndicatorMatches) => "known threats it was in contact with",
         Metric::Custom(name) => return name.as_str().to_owned(),
     };
     words.to_owned()
@@ -51,6 +52,7 @@ pub(crate) fn value_words(value: &MetricValue) -> String {
         MetricValue::Ports(ports) => list(ports.iter().map(ToString::to_string), "no ports"),
         MetricValue::Numbers(numbers) => list(numbers.iter().map(ToString::to_string), "no numbers"),
         MetricValue::Strings(strings) => list(strings.iter().map(|text| item(text)), "no strings"),
+        MetricValue::Matches(matches) => list(matches.iter().map(|found| found.remote.to_string()), "none"),
     }
 }
 

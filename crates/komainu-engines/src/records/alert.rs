@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use komainu_model::{
-    AccountId, AlertContext, Arn, Delivery, DeliveryId, DeliveryState, Notification, NotificationKind,
+    AccountId, AlertContext, Arn, Delivery, DeliveryId, DeliveryState, Indicator, Notification, NotificationKind,
     NotificationSignature, Protocol, Region, Scope, Subscription, SubscriptionId, SubscriptionState, SubscriptionToken,
     Timestamp, Topic, TopicName, VerificationState,
 };
 use komainu_ports::StoreError;
 use serde::{Deserialize, Serialize};
 
+use super::indicator::StoredNamedIndicator;
 use super::violation::StoredEvent;
 use super::word::Spelled;
 use super::{Damage, to_json};
@@ -193,6 +194,8 @@ struct StoredAlertContext {
     verification_description: Option<String>,
     started_at_ms: i64,
     groups: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    indicators: Vec<StoredNamedIndicator>,
 }
 
 impl From<&Delivery> for StoredDelivery {
@@ -319,6 +322,7 @@ impl From<&AlertContext> for StoredAlertContext {
             verification_description: alert.event.verification_description.clone(),
             started_at_ms: alert.started_at.unix_millis(),
             groups: alert.groups.clone(),
+            indicators: alert.indicators.iter().map(StoredNamedIndicator::from).collect(),
         }
     }
 }
@@ -331,6 +335,7 @@ impl TryFrom<StoredAlertContext> for AlertContext {
             event: stored.event.into_event(stored.verification.0, stored.verification_description)?,
             started_at: Timestamp::from_unix_millis(stored.started_at_ms),
             groups: stored.groups,
+            indicators: stored.indicators.into_iter().map(Indicator::try_from).collect::<Result<_, _>>()?,
         })
     }
 }

@@ -34,7 +34,7 @@ fn every_record_reads_back_as_it_was_written() {
                 let stored = DeliveryBody { body: encode_delivery(&delivery), state: delivery.state };
                 assert_eq!(decode_delivery(stored).unwrap(), delivery);
             }
-            Change::Delete(..) | Change::DeleteDelivery(_) => {}
+            Change::Delete(..) | Change::DeleteDelivery(_) | Change::Indicators(_) => {}
         }
     }
 }
@@ -97,6 +97,7 @@ fn values_are_compact() {
     check(MetricValue::Ports(vec![443]), &[0x20, 1, 187]);
     check(MetricValue::Addresses(vec!["192.0.2.1".parse().unwrap()]), &[0x21, 4, 192, 0, 2, 1]);
     check(MetricValue::Strings(vec!["a".to_owned(), String::new()]), &[0x30, 0, 0, 0, 1, b'a', 0, 0, 0, 0]);
+    check(MetricValue::Matches(Vec::new()), b"\x40[]");
 }
 
 #[test]

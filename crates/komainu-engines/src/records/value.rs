@@ -11,15 +11,17 @@
 //! | `20` | ports, 2 bytes each, big-endian |
 //! | `21` | addresses: `04` and 4 bytes, or `06` and 16 bytes, each |
 //! | `30` | strings: length as 4 bytes big-endian and UTF-8, each |
+//! | `40` | matches of indicators: JSON |
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use komainu_model::MetricValue;
+use komainu_model::{IndicatorMatch, MetricValue};
 use komainu_ports::StoreError;
 use serde::{Deserialize, Serialize};
 
-use super::Damage;
+use super::indicator::StoredMatch;
 use super::word::Exact;
+use super::{Damage, to_json};
 
 const COUNT_BYTES_MAX: u8 = 8;
 const NUMBER: u8 = 0x10;
@@ -27,6 +29,7 @@ const NUMBERS: u8 = 0x11;
 const PORTS: u8 = 0x20;
 const ADDRESSES: u8 = 0x21;
 const STRINGS: u8 = 0x30;
+const MATCHES: u8 = 0x40;
 const ADDRESS_V4: u8 = 4;
 const ADDRESS_V6: u8 = 6;
 
@@ -75,6 +78,10 @@ pub(crate) fn encode_value(value: &MetricValue) -> Vec<u8> {
                 bytes.extend_from_slice(string.as_bytes());
             }
         }
+        MetricValue::Matches(matches) => {
+            bytes.push(MATCHES);
+            bytes.extend_from_slice(to_json(&stored_matches(matches)).as_bytes());
+        }
     }
     bytes
 }
@@ -104,6 +111,10 @@ fn try_decode_value(bytes: &[u8]) -> Option<MetricValue> {
         }
         ADDRESSES => decode_addresses(rest).map(MetricValue::Addresses),
         STRINGS => decode_strings(rest).map(MetricValue::Strings),
+        MATCHES => {
+            let stored: Vec<StoredMatch> = serde_json::from_slice(rest).ok()?;
+            Some(MetricValue::Matches(read_matches(stored).ok()?))
+        }
         _ => None,
     }
 }
@@ -139,6 +150,14 @@ fn decode_strings(mut rest: &[u8]) -> Option<Vec<String>> {
     Some(strings)
 }
 
+fn stored_matches(matches: &[IndicatorMatch]) -> Vec<StoredMatch> {
+    matches.iter().map(StoredMatch::from).collect()
+}
+
+fn read_matches(stored: Vec<StoredMatch>) -> Result<Vec<IndicatorMatch>, Damage> {
+    stored.into_iter().map(IndicatorMatch::try_from).collect()
+}
+
 /// A value inside another record.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -149,6 +168,7 @@ pub(super) enum StoredValue {
     Number(Exact),
     Numbers(Vec<Exact>),
     Strings(Vec<String>),
+    Matches(Vec<StoredMatch>),
 }
 
 impl From<&MetricValue> for StoredValue {
@@ -160,19 +180,23 @@ impl From<&MetricValue> for StoredValue {
             MetricValue::Number(number) => Self::Number(Exact(*number)),
             MetricValue::Numbers(numbers) => Self::Numbers(numbers.iter().copied().map(Exact).collect()),
             MetricValue::Strings(strings) => Self::Strings(strings.clone()),
+            MetricValue::Matches(matches) => Self::Matches(stored_matches(matches)),
         }
     }
 }
 
-impl From<StoredValue> for MetricValue {
-    fn from(stored: StoredValue) -> Self {
-        match stored {
+impl TryFrom<StoredValue> for MetricValue {
+    type Error = Damage;
+
+    fn try_from(stored: StoredValue) -> Result<Self, Damage> {
+        Ok(match stored {
             StoredValue::Count(count) => Self::Count(count),
             StoredValue::Addresses(addresses) => Self::Addresses(addresses),
             StoredValue::Ports(ports) => Self::Ports(ports),
             StoredValue::Number(number) => Self::Number(number.0),
             StoredValue::Numbers(numbers) => Self::Numbers(numbers.into_iter().map(|number| number.0).collect()),
             StoredValue::Strings(strings) => Self::Strings(strings),
-        }
+            StoredValue::Matches(matches) => Self::Matches(read_matches(matches)?),
+        })
     }
 }

@@ -3,19 +3,24 @@
 use std::collections::HashMap;
 
 use komainu_model::{
-    Change, Delivery, DeliveryId, DeliveryState, Metric, Record, RecordKey, ReporterName, Scope, VerificationState,
-    ViolationEvent,
+    Change, Contact, Delivery, DeliveryId, DeliveryState, Indicator, IndicatorChange, IndicatorId, Metric, Record,
+    RecordKey, RefusedCandidate, ReporterName, Scope, Sighting, VerificationState, ViolationEvent,
 };
-use komainu_ports::CriteriaKind;
+use komainu_ports::{CONTACTS_PER_DEVICE_MAX, CriteriaKind, IndicatorKind};
 use rusqlite::{Transaction, params};
 
 use crate::records::{
-    StoredKey, criteria_word, encode_active_violation, encode_delivery, encode_event, encode_record, encode_value,
-    event_step, stored_key, verification_word,
+    StoredKey, criteria_word, encode_active_violation, encode_delivery, encode_event, encode_indicator, encode_record,
+    encode_refused, encode_value, event_step, remote_key, stored_key, verification_word,
 };
 
 /// Series whose numbers are remembered; a million devices with five metrics each. The rest is looked up.
 const SERIES_IDS_MAX: usize = 5_000_000;
+
+/// Devices whose numbers are remembered; the rest is looked up.
+const DEVICES_MAX: usize = 1_000_000;
+/// So many contacts of a device are let go when it has as many as it may have.
+const CONTACTS_LET_GO: u32 = 512;
 
 /// A batch that is encoded and waits to be carried out.
 pub(super) type Job = Vec<Step>;
@@ -31,6 +36,20 @@ pub(super) enum Step {
     AppendDatapoint { series: Series, at: i64, value: Vec<u8> },
     PutDelivery { id: DeliveryId, state: DeliveryState, created_at: i64, body: String },
     DeleteDelivery { id: DeliveryId },
+    PutIndicator { id: IndicatorId, columns: IndicatorColumns, look_back: bool },
+    LookedBack { id: IndicatorId },
+    PutRefused { id: IndicatorId, at: i64, body: String },
+    AddContact { device: Device, remote: String, port: u16, first_at: i64, last_at: i64, count: i64 },
+    AddSighting { scope: Scope, sighting: Sighting },
+}
+
+/// What indicators are found by.
+#[derive(Debug)]
+pub(super) struct IndicatorColumns {
+    value: String,
+    state: &'static str,
+    valid_until: i64,
+    body: String,
 }
 
 /// What active violations and events are found by.
@@ -49,9 +68,22 @@ pub(super) struct ViolationColumns {
 /// Whose values they are: scope, device and metric.
 pub(super) type Series = (Scope, ReporterName, Metric);
 
-/// The numbers of series in the database.
+/// Who a contact is of.
+pub(super) type Device = (Scope, ReporterName);
+
+/// The numbers of series and of devices in the database.
 #[derive(Debug, Default)]
-pub(super) struct SeriesIds(HashMap<Series, i64>);
+pub(super) struct KnownIds {
+    series: HashMap<Series, i64>,
+    devices: HashMap<Device, DeviceRow>,
+}
+
+/// A device, and how many contacts it has.
+#[derive(Debug, Clone, Copy)]
+struct DeviceRow {
+    id: i64,
+    contacts: u32,
+}
 
 /// Encodes a batch; done by each caller for itself, before it waits for the connection.
 pub(super) fn prepare(batch: &[Change]) -> Job {
@@ -59,7 +91,7 @@ pub(super) fn prepare(batch: &[Change]) -> Job {
 }
 
 /// Carries a batch out.
-pub(super) fn apply(transaction: &Transaction<'_>, ids: &mut SeriesIds, job: &Job) -> rusqlite::Result<()> {
+pub(super) fn apply(transaction: &Transaction<'_>, ids: &mut KnownIds, job: &Job) -> rusqlite::Result<()> {
     job.iter().try_for_each(|step| step.apply(transaction, ids))
 }
 
@@ -100,6 +132,7 @@ impl From<&Change> for Step {
             },
             Change::PutDelivery(delivery) => Self::put_delivery(delivery),
             Change::DeleteDelivery(id) => Self::DeleteDelivery { id: id.clone() },
+            Change::Indicators(change) => Self::of_indicators(change),
         }
     }
 }
@@ -121,7 +154,48 @@ impl ViolationColumns {
     }
 }
 
+impl IndicatorColumns {
+    fn of(indicator: &Indicator) -> Self {
+        Self {
+            value: indicator.value.to_string(),
+            state: IndicatorKind::of(&indicator.state).as_str(),
+            valid_until: indicator.valid_until.unix_millis(),
+            body: encode_indicator(indicator),
+        }
+    }
+}
+
 impl Step {
+    fn of_indicators(change: &IndicatorChange) -> Self {
+        match change {
+            IndicatorChange::Put(indicator) => {
+                Self::PutIndicator { id: indicator.id, columns: IndicatorColumns::of(indicator), look_back: false }
+            }
+            IndicatorChange::PutToLookBack(indicator) => {
+                Self::PutIndicator { id: indicator.id, columns: IndicatorColumns::of(indicator), look_back: true }
+            }
+            IndicatorChange::LookedBack(id) => Self::LookedBack { id: *id },
+            IndicatorChange::PutRefused(refused @ RefusedCandidate { id, at, .. }) => {
+                Self::PutRefused { id: *id, at: at.unix_millis(), body: encode_refused(refused) }
+            }
+            IndicatorChange::AddContact(scope, contact) => {
+                let Contact { reporter, remote, first_at, last_at, count } = contact;
+                let (remote, port) = remote_key(remote);
+                Self::AddContact {
+                    device: (scope.clone(), reporter.clone()),
+                    remote,
+                    port,
+                    first_at: first_at.unix_millis(),
+                    last_at: last_at.unix_millis(),
+                    count: i64::try_from(*count).unwrap_or(i64::MAX),
+                }
+            }
+            IndicatorChange::AddSighting(scope, sighting) => {
+                Self::AddSighting { scope: scope.clone(), sighting: sighting.clone() }
+            }
+        }
+    }
+
     fn put_delivery(delivery: &Delivery) -> Self {
         Self::PutDelivery {
             id: delivery.id.clone(),
@@ -131,7 +205,7 @@ impl Step {
         }
     }
 
-    fn apply(&self, transaction: &Transaction<'_>, ids: &mut SeriesIds) -> rusqlite::Result<()> {
+    fn apply(&self, transaction: &Transaction<'_>, ids: &mut KnownIds) -> rusqlite::Result<()> {
         match self {
             Self::PutRecord { scope, key, body } => transaction
                 .prepare_cached(
@@ -185,7 +259,7 @@ impl Step {
                     columns.body,
                 ])?,
             Self::AppendDatapoint { series, at, value } => {
-                let series = ids.of(transaction, series)?;
+                let series = ids.series(transaction, series)?;
                 transaction
                     .prepare_cached(
                         "INSERT INTO datapoint (at, series, value) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
@@ -207,15 +281,123 @@ impl Step {
             Self::DeleteDelivery { id } => {
                 transaction.prepare_cached("DELETE FROM delivery WHERE id = ?1")?.execute([id.as_str()])?
             }
+            Self::PutIndicator { id, columns, look_back } => transaction
+                .prepare_cached(
+                    "INSERT INTO indicator (id, value, state, valid_until, look_back, body) \
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE SET state = excluded.state, \
+                     valid_until = excluded.valid_until, look_back = max(look_back, excluded.look_back), \
+                     body = excluded.body",
+                )?
+                .execute(params![
+                    id.bytes(),
+                    columns.value,
+                    columns.state,
+                    columns.valid_until,
+                    look_back,
+                    columns.body
+                ])?,
+            Self::LookedBack { id } => {
+                transaction.prepare_cached("UPDATE indicator SET look_back = 0 WHERE id = ?1")?.execute([id.bytes()])?
+            }
+            Self::PutRefused { id, at, body } => transaction
+                .prepare_cached(
+                    "INSERT INTO refused_candidate (id, at, body) VALUES (?1, ?2, ?3) \
+                     ON CONFLICT DO UPDATE SET at = excluded.at, body = excluded.body",
+                )?
+                .execute(params![id.bytes(), at, body])?,
+            Self::AddContact { device, remote, port, first_at, last_at, count } => {
+                let device = ids.device(transaction, device)?;
+                let known = transaction
+                    .prepare_cached(
+                        "UPDATE contact SET first_at = min(first_at, ?4), last_at = max(last_at, ?5), \
+                         count = count + ?6 WHERE device = ?1 AND remote = ?2 AND port = ?3",
+                    )?
+                    .execute(params![device.id, remote, port, first_at, last_at, count])?;
+                if known == 0 {
+                    device.make_room(transaction)?;
+                    transaction
+                        .prepare_cached(
+                            "INSERT INTO contact (device, remote, port, first_at, last_at, count) \
+                             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                        )?
+                        .execute(params![device.id, remote, port, first_at, last_at, count])?;
+                    transaction
+                        .prepare_cached("UPDATE device SET contacts = ?2 WHERE id = ?1")?
+                        .execute(params![device.id, device.contacts])?;
+                }
+                known
+            }
+            Self::AddSighting { scope, sighting } => transaction
+                .prepare_cached(
+                    "INSERT INTO sighting (account, region, reporter, indicator, remote, way, first_at, last_at, count) \
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO UPDATE SET \
+                     first_at = min(first_at, excluded.first_at), last_at = max(last_at, excluded.last_at), \
+                     count = count + excluded.count",
+                )?
+                .execute(params![
+                    scope.account.as_str(),
+                    scope.region.as_str(),
+                    sighting.reporter.as_str(),
+                    sighting.indicator.bytes(),
+                    sighting.remote.to_string(),
+                    sighting.way.as_str(),
+                    sighting.first_at.unix_millis(),
+                    sighting.last_at.unix_millis(),
+                    i64::try_from(sighting.count).unwrap_or(i64::MAX),
+                ])?,
         };
         Ok(())
     }
 }
 
-impl SeriesIds {
+impl DeviceRow {
+    /// Makes room for one contact more, and counts it.
+    fn make_room(&mut self, transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+        if self.contacts >= CONTACTS_PER_DEVICE_MAX {
+            let removed = transaction
+                .prepare_cached(
+                    "DELETE FROM contact WHERE device = ?1 AND (remote, port) IN (SELECT remote, port FROM contact \
+                     WHERE device = ?1 ORDER BY last_at, remote, port LIMIT ?2)",
+                )?
+                .execute(params![self.id, CONTACTS_LET_GO])?;
+            self.contacts = self.contacts.saturating_sub(u32::try_from(removed).unwrap_or(u32::MAX));
+        }
+        self.contacts += 1;
+        Ok(())
+    }
+}
+
+impl KnownIds {
+    /// Devices are looked up again.
+    pub(super) fn forget_devices(&mut self) {
+        self.devices.clear();
+    }
+
+    /// A device; it gets a number when it has none.
+    fn device(&mut self, transaction: &Transaction<'_>, device: &Device) -> rusqlite::Result<&mut DeviceRow> {
+        if !self.devices.contains_key(device) {
+            let (scope, reporter) = device;
+            let key = [scope.account.as_str(), scope.region.as_str(), reporter.as_str()];
+            transaction
+                .prepare_cached(
+                    "INSERT INTO device (account, region, reporter, contacts) VALUES (?1, ?2, ?3, 0) \
+                     ON CONFLICT DO NOTHING",
+                )?
+                .execute(key)?;
+            let row = transaction
+                .prepare_cached("SELECT id, contacts FROM device WHERE account = ?1 AND region = ?2 AND reporter = ?3")?
+                .query_row(key, |row| Ok(DeviceRow { id: row.get(0)?, contacts: row.get(1)? }))?;
+            if self.devices.len() >= DEVICES_MAX {
+                self.devices.clear();
+            }
+            self.devices.insert(device.clone(), row);
+        }
+        Ok(self.devices.get_mut(device).expect("it was put there if it was not there"))
+    }
+
     /// The number of a series; it gets one when it has none.
-    fn of(&mut self, transaction: &Transaction<'_>, series: &Series) -> rusqlite::Result<i64> {
-        if let Some(id) = self.0.get(series) {
+    fn series(&mut self, transaction: &Transaction<'_>, series: &Series) -> rusqlite::Result<i64> {
+        if let Some(id) = self.series.get(series) {
             return Ok(*id);
         }
         let (scope, reporter, metric) = series;
@@ -231,10 +413,10 @@ impl SeriesIds {
                 "SELECT id FROM series WHERE account = ?1 AND region = ?2 AND reporter = ?3 AND metric = ?4",
             )?
             .query_row(key, |row| row.get(0))?;
-        if self.0.len() >= SERIES_IDS_MAX {
-            self.0.clear();
+        if self.series.len() >= SERIES_IDS_MAX {
+            self.series.clear();
         }
-        self.0.insert(series.clone(), id);
+        self.series.insert(series.clone(), id);
         Ok(id)
     }
 }

@@ -10,7 +10,7 @@ const APPLICATION_ID: i32 = 0x4b4d_4e55;
 
 /// The steps from an empty file to this version; step `n` leads to `user_version` `n + 1`. A released step is never
 /// changed.
-const STEPS: [&str; 1] = [VERSION_1];
+const STEPS: [&str; 2] = [VERSION_1, VERSION_2];
 
 /// The order of the columns in the keys is the order in which the port lists.
 ///
@@ -89,6 +89,64 @@ const VERSION_1: &str = "
     CREATE INDEX delivery_dead ON delivery (dead_at) WHERE dead_at IS NOT NULL;
 ";
 
+/// Indicators and what devices said of whom they were in contact with.
+///
+/// `contact` is written with every report, so that it has no index by time: an update of a known one changes one row of one
+/// tree. It is looked through device by device when old ones are removed.
+const VERSION_2: &str = "
+    CREATE TABLE indicator (
+        id          BLOB PRIMARY KEY NOT NULL,
+        value       TEXT NOT NULL,
+        state       TEXT NOT NULL,
+        valid_until INTEGER NOT NULL,
+        look_back   INTEGER NOT NULL,
+        body        TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX indicator_over ON indicator (valid_until, id) WHERE state = 'active';
+    CREATE INDEX indicator_look_back ON indicator (id) WHERE look_back = 1 AND state = 'active';
+
+    CREATE TABLE refused_candidate (
+        id   BLOB PRIMARY KEY NOT NULL,
+        at   INTEGER NOT NULL,
+        body TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX refused_candidate_at ON refused_candidate (at, id);
+
+    CREATE TABLE device (
+        id       INTEGER PRIMARY KEY,
+        account  TEXT NOT NULL,
+        region   TEXT NOT NULL,
+        reporter TEXT NOT NULL,
+        contacts INTEGER NOT NULL,
+        UNIQUE (account, region, reporter)
+    ) STRICT;
+    CREATE TABLE contact (
+        device   INTEGER NOT NULL,
+        remote   TEXT NOT NULL,
+        port     INTEGER NOT NULL,
+        first_at INTEGER NOT NULL,
+        last_at  INTEGER NOT NULL,
+        count    INTEGER NOT NULL,
+        PRIMARY KEY (device, remote, port)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX contact_remote ON contact (remote, port, device);
+
+    CREATE TABLE sighting (
+        account   TEXT NOT NULL,
+        region    TEXT NOT NULL,
+        reporter  TEXT NOT NULL,
+        indicator BLOB NOT NULL,
+        remote    TEXT NOT NULL,
+        way       TEXT NOT NULL,
+        first_at  INTEGER NOT NULL,
+        last_at   INTEGER NOT NULL,
+        count     INTEGER NOT NULL,
+        PRIMARY KEY (account, region, reporter, indicator)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX sighting_last ON sighting (last_at, account, region, reporter, indicator);
+    CREATE INDEX sighting_indicator ON sighting (indicator, last_at);
+";
+
 /// Brings the file to this version. A file of a newer version, or of another program, is refused and not touched.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     let doing = "preparing the database";
@@ -148,7 +206,7 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "stored database cannot be read: it was written by a newer komainu: it has version 7, \
-             this program knows versions up to 1"
+             this program knows versions up to 2"
         );
         assert_eq!(version(&connection), 7);
     }

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
-use super::batch::{Job, SeriesIds, apply, prepare};
+use super::batch::{Job, KnownIds, apply, prepare};
 use super::token::{ActiveToken, DatapointToken, EventToken};
 use super::writer::Writer;
 use super::{failed, open_connection, open_reader, schema};
@@ -34,7 +34,7 @@ const PRUNED_ROWS_MAX: u32 = 10_000;
 #[derive(Debug)]
 pub struct SqliteStore {
     path: PathBuf,
-    writer: Writer<Job, SeriesIds>,
+    pub(super) writer: Writer<Job, KnownIds>,
     readers: Mutex<Vec<Connection>>,
 }
 
@@ -48,7 +48,7 @@ impl SqliteStore {
     }
 
     /// Lets `work` read over a connection of its own.
-    fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(super) fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let kept = self.readers.lock().pop();
         let connection = match kept {
             Some(connection) => connection,
@@ -246,7 +246,17 @@ impl Store for SqliteStore {
         if datapoints > 0 {
             self.forget_empty_series()?;
         }
-        Ok(Pruned { violation_events, datapoints, deliveries })
+        let sightings = self.prune_rows(
+            "DELETE FROM sighting WHERE (account, region, reporter, indicator) IN \
+             (SELECT account, region, reporter, indicator FROM sighting WHERE last_at < ?1 LIMIT ?2)",
+            before,
+        )?;
+        let refused = self.prune_rows(
+            "DELETE FROM refused_candidate WHERE id IN (SELECT id FROM refused_candidate WHERE at < ?1 LIMIT ?2)",
+            before,
+        )?;
+        let contacts = self.prune_contacts(before)?;
+        Ok(Pruned { violation_events, datapoints, deliveries, contacts, sightings, refused })
     }
 }
 
@@ -275,7 +285,7 @@ impl SqliteStore {
             )?;
             if removed > 0 {
                 // Their numbers may be given to others.
-                *ids = SeriesIds::default();
+                *ids = KnownIds::default();
             }
             Ok(())
         });
@@ -414,16 +424,16 @@ fn series_of(row: &Row<'_>) -> Result<(Scope, ReporterName, Metric), StoreError>
     ))
 }
 
-fn scope_of(account: &str, region: &str) -> Result<Scope, StoreError> {
+pub(super) fn scope_of(account: &str, region: &str) -> Result<Scope, StoreError> {
     let damaged = |invalid| Damage::from(invalid).of("scope");
     Ok(Scope { account: AccountId::parse(account).map_err(damaged)?, region: Region::parse(region).map_err(damaged)? })
 }
 
-fn text<'a>(row: &'a Row<'_>, index: usize) -> rusqlite::Result<&'a str> {
+pub(super) fn text<'a>(row: &'a Row<'_>, index: usize) -> rusqlite::Result<&'a str> {
     Ok(row.get_ref(index)?.as_str()?)
 }
 
-fn blob<'a>(row: &'a Row<'_>, index: usize) -> rusqlite::Result<&'a [u8]> {
+pub(super) fn blob<'a>(row: &'a Row<'_>, index: usize) -> rusqlite::Result<&'a [u8]> {
     Ok(row.get_ref(index)?.as_blob()?)
 }
 

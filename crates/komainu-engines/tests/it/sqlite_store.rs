@@ -13,6 +13,7 @@ use komainu_model::{
     ThingGroup, Timestamp,
 };
 use komainu_ports::conformance::{check_durable_store, check_store, describe_store, sample_batch};
+use komainu_ports::conformance_indicators::{check_durable_indicator_store, check_indicator_store};
 use komainu_ports::{Store, StoreError};
 
 use crate::killed::Writer;
@@ -31,6 +32,17 @@ fn is_a_store() {
 fn keeps_everything_over_reopening() {
     let folder = tempfile::tempdir().unwrap();
     check_durable_store(&|| Box::new(SqliteStore::open(&folder.path().join("store.db")).unwrap()));
+}
+
+#[test]
+fn keeps_indicators() {
+    let folder = tempfile::tempdir().unwrap();
+    let count = Cell::new(0);
+    check_indicator_store(&|| {
+        count.set(count.get() + 1);
+        SqliteStore::open(&folder.path().join(format!("{}.db", count.get()))).unwrap()
+    });
+    check_durable_indicator_store(&|| SqliteStore::open(&folder.path().join("durable.db")).unwrap());
 }
 
 #[test]

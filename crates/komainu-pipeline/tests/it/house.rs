@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use komainu_intel::IndicatorPolicy;
 use komainu_model::{
     AccountId, AlertContext, AlertTarget, AlertTargetKind, Arn, Behavior, BehaviorName, CertificateId, Change,
     ClientId, Comparison, Criteria, Delivery, DeliveryId, DeliveryState, DisconnectReason, ExpectedValue, GroupName,
     Metric, Notification, NotificationKind, NotificationSignature, ProfileName, Protocol, Region, ReporterName, Scope,
     SecurityProfile, SubscriptionId, SubscriptionToken, Timestamp,
 };
-use komainu_pipeline::{Pipeline, PipelineConfig, PipelinePorts};
+use komainu_pipeline::{Indicators, Pipeline, PipelineConfig, PipelinePorts};
 use komainu_ports::{
     ActiveViolationQuery, AlertRouter, BoxFuture, Broker, BrokerError, ByteStream, Clock, Courier, DeliveryOutcome,
     DeviceProfiles, Directory, MemoryStore, MeterReading, OutboundMessage, Page, PeerInfo, Principal, ReportEncoding,
@@ -74,13 +75,19 @@ impl House {
         let store = Arc::new(MemoryStore::new());
         let broker = Arc::new(FakeBroker::default());
         let courier = Arc::new(FakeCourier::default());
+        let clock: Arc<dyn Clock> = Arc::new(TokioClock { since: Instant::now(), ahead: Duration::ZERO });
+        let mut policy = IndicatorPolicy::default();
+        policy.documentation_allowed = true;
+        let indicators =
+            Indicators::open(policy, store.clone(), store.clone(), Default::default(), clock.clone()).unwrap();
         let ports = PipelinePorts {
             store: store.clone(),
             directory: Arc::new(FakeDirectory(Arc::new(profile))),
             broker: broker.clone(),
             router: Arc::new(FakeRouter::default()),
             courier: courier.clone(),
-            clock: Arc::new(TokioClock { since: Instant::now(), ahead: Duration::ZERO }),
+            clock,
+            indicators,
             outbox: Arc::new(Notify::new()),
         };
         let pipeline = Pipeline::start(PipelineConfig::default(), ports.clone()).await.unwrap();

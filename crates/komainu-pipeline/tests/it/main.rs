@@ -4,4 +4,5 @@
 
 mod deliveries;
 mod house;
+mod indicators;
 mod reports;

@@ -7,12 +7,13 @@ use komainu_model::{
     AccessKey, AccessKeyId, AccessKeyStatus, AccountId, ActiveViolation, AlertContext, AlertTarget, AlertTargetKind,
     Arn, Batch, Behavior, BehaviorName, Certificate, CertificateId, CertificateMode, CertificateStatus, Change,
     CloudMetric, Comparison, ConfidenceLevel, Criteria, Datapoint, Delivery, DeliveryId, DeliveryState, DetectTarget,
-    DeviceMetric, ExpectedValue, GroupMembership, GroupName, Metric, MetricName, MetricToRetain, MetricValue,
-    Notification, NotificationKind, NotificationSignature, Policy, PolicyAttachment, PolicyName, PolicyTarget,
-    PolicyVersion, PolicyVersionId, ProfileName, Protocol, Record, Region, ReporterName, ResourceTags, Scope,
-    SecretKey, SecurityProfile, Statistic, Subscription, SubscriptionId, SubscriptionState, SubscriptionToken, Thing,
-    ThingGroup, ThingName, ThingPrincipal, ThingPrincipalType, ThingType, ThingTypeName, Timestamp, Topic, TopicName,
-    VerificationState, ViolationEvent, ViolationEventType, ViolationId,
+    DeviceMetric, ExpectedValue, GroupMembership, GroupName, IndicatorId, IndicatorMatch, KomainuMetric, Metric,
+    MetricName, MetricToRetain, MetricValue, Notification, NotificationKind, NotificationSignature, Policy,
+    PolicyAttachment, PolicyName, PolicyTarget, PolicyVersion, PolicyVersionId, ProfileName, Protocol, Record, Region,
+    Remote, ReporterName, ResourceTags, SampleDigest, Scope, SecretKey, SecurityProfile, SightingWay, Statistic,
+    Subscription, SubscriptionId, SubscriptionState, SubscriptionToken, Thing, ThingGroup, ThingName, ThingPrincipal,
+    ThingPrincipalType, ThingType, ThingTypeName, Timestamp, Topic, TopicName, VerificationState, ViolationEvent,
+    ViolationEventType, ViolationId,
 };
 
 /// Free text of the worst sort that is still text.
@@ -417,6 +418,7 @@ fn deliveries() -> Vec<Delivery> {
         event: violation_event(1, ViolationEventType::InAlarm, at(1_700_000_000_000)),
         started_at: at(1_700_000_000_000),
         groups: vec!["allMyDevices".to_owned(), AWKWARD.to_owned()],
+        indicators: Vec::new(),
     };
     let kinds = [
         NotificationKind::SubscriptionConfirmation { token: token('b'), expires_at: at(7) },
@@ -472,6 +474,14 @@ fn metric_values() -> Vec<MetricValue> {
         MetricValue::Numbers(vec![2.5, -1e300, 5e-324]),
         MetricValue::Strings(vec![]),
         MetricValue::Strings(vec![String::new(), AWKWARD.to_owned()]),
+        MetricValue::Matches(vec![]),
+        MetricValue::Matches(vec![IndicatorMatch {
+            indicator: IndicatorId::from_bytes([7; 16]),
+            remote: Remote::parse("[2001:db8::1]:23").expect("an address"),
+            way: SightingWay::LookingBack,
+            seen_at: at(-1),
+            sample: Some(SampleDigest::from_sha256([0xab; 32])),
+        }]),
     ]
 }
 
@@ -514,7 +524,8 @@ fn expected_values() -> Vec<ExpectedValue> {
 fn metrics() -> Vec<Metric> {
     let custom = Metric::Custom(MetricName::parse("battery:level_-").expect("a name"));
     let device = DeviceMetric::ALL.map(Metric::Device);
-    device.into_iter().chain(CloudMetric::ALL.map(Metric::Cloud)).chain([custom]).collect()
+    let others = CloudMetric::ALL.map(Metric::Cloud).into_iter().chain(KomainuMetric::ALL.map(Metric::Komainu));
+    device.into_iter().chain(others).chain([custom]).collect()
 }
 
 fn verification_states() -> [VerificationState; 4] {

@@ -509,7 +509,7 @@ fn prunes_what_is_older(store: &dyn Store) {
     store.commit(&batch).unwrap();
     assert_eq!(
         store.prune(at(10)).unwrap(),
-        Pruned { violation_events: 4, datapoints: 5, deliveries: 1 },
+        Pruned { violation_events: 4, datapoints: 5, deliveries: 1, ..Pruned::default() },
         "what is at the limit stays"
     );
     assert_eq!(store.prune(at(10)).unwrap(), Pruned::default());

@@ -34,7 +34,7 @@ fn event(kind: ViolationEventType) -> ViolationEvent {
 }
 
 fn alert(event: ViolationEvent) -> AlertContext {
-    AlertContext { started_at: event.at, event, groups: vec!["allMyDevices".to_owned()] }
+    AlertContext { started_at: event.at, event, groups: vec!["allMyDevices".to_owned()], indicators: Vec::new() }
 }
 
 fn route(world: &mut World, alert: &AlertContext, target: &Arn) {
@@ -52,7 +52,7 @@ fn the_message_is_the_violation_event_with_milliseconds() {
         r#""metricValue":{"count":52000},"violationEventType":"in-alarm","verificationState":"UNKNOWN","#,
         r#""violationEventTime":1795400000123}"#,
     );
-    assert_eq!(alert_message(&event(ViolationEventType::InAlarm)), expected);
+    assert_eq!(alert_message(&alert(event(ViolationEventType::InAlarm))), expected);
 }
 
 #[test]

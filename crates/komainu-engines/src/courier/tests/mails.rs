@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use komainu_model::SightingWay;
 use lettre::message::Mailbox;
 
 use super::samples::*;
@@ -39,6 +40,8 @@ fn the_mails_in_the_docs_are_the_mails_that_are_sent() {
         ("confirmation", confirmation()),
         ("alarm", alarm()),
         ("alarm-ports", ports()),
+        ("alarm-threat", threat(SightingWay::Report)),
+        ("alarm-threat-before", threat(SightingWay::LookingBack)),
         ("cleared", cleared()),
         ("ended", invalidated()),
         (

@@ -87,6 +87,10 @@ pub(super) fn event(kind: ViolationEventType) -> ViolationEvent {
 
 /// The alert of an event of an alarm that was raised 25 minutes before, or now.
 pub(super) fn alert(event: ViolationEvent, subject: &str) -> NotificationKind {
+    alert_with(event, subject, Vec::new())
+}
+
+fn alert_with(event: ViolationEvent, subject: &str, indicators: Vec<Indicator>) -> NotificationKind {
     let started_at = match event.kind {
         ViolationEventType::InAlarm => event.at,
         ViolationEventType::AlarmCleared | ViolationEventType::AlarmInvalidated => at(-1_500),
@@ -96,7 +100,7 @@ pub(super) fn alert(event: ViolationEvent, subject: &str) -> NotificationKind {
         subject: Some(subject.to_owned()),
         message: "{}".to_owned(),
         attributes: BTreeMap::new(),
-        alert: Some(Box::new(AlertContext { event, started_at, groups })),
+        alert: Some(Box::new(AlertContext { event, started_at, groups, indicators })),
     }
 }
 
@@ -127,6 +131,46 @@ pub(super) fn ports() -> NotificationKind {
     });
     event.value = Some(MetricValue::Ports(vec![22, 443, 2323, 48101]));
     alert(event, "[Komainu] MyDevice: openPorts out of bounds")
+}
+
+/// A device that was in contact with what a sample taught.
+pub(super) fn threat(way: SightingWay) -> NotificationKind {
+    let mut event = event(ViolationEventType::InAlarm);
+    event.profile = ProfileName::parse("KomainuIndicators").unwrap();
+    event.behavior.name = BehaviorName::parse("indicatorMatches").unwrap();
+    event.behavior.metric = Metric::Komainu(KomainuMetric::IndicatorMatches);
+    event.behavior.criteria = Some(Criteria {
+        expected: ExpectedValue::Count(Comparison::LessThan, 1),
+        duration_s: None,
+        datapoints_to_alarm: 1,
+        datapoints_to_clear: 10,
+    });
+    let id = IndicatorId::parse("8d6f4a1c-2f1b-5c3d-9e8f-001122334455").unwrap();
+    let sample = Some(SampleDigest::from_sha256([0xab; 32]));
+    let remote = Remote::parse("203.0.113.66:23").unwrap();
+    event.value =
+        Some(MetricValue::Matches(vec![IndicatorMatch { indicator: id, remote, way, seen_at: at(-60), sample }]));
+    let indicator = Indicator {
+        id,
+        value: IndicatorValue::parse("203.0.113.66:23").unwrap(),
+        threat: Threat::CommandAndControl,
+        confidence: Confidence::new(90).unwrap(),
+        source: IndicatorSource::Detonation(DetonationId::parse("d-20261123-7").unwrap()),
+        provenance: vec![Provenance {
+            sample,
+            detonation: Some(DetonationId::parse("d-20261123-7").unwrap()),
+            session: Some(SessionId::parse("0192f7a1-3c5e-7b1a-8f00-123456789abc").unwrap()),
+            sensor: Some(SensorName::parse("tokyo").unwrap()),
+            at: at(-30),
+        }],
+        provenance_dropped: 0,
+        first_seen: at(-30),
+        valid_from: at(-30),
+        valid_until: at(30 * 24 * 3600),
+        state: IndicatorState::Active,
+        note: None,
+    };
+    alert_with(event, "[Komainu] MyDevice: indicatorMatches in contact with a known threat", vec![indicator])
 }
 
 /// A device that tries to speak through its name and its values.
