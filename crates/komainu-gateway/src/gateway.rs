@@ -353,7 +353,8 @@ impl ChangeObserver for Gateway {
                 Change::AppendViolationEvent(..)
                 | Change::AppendDatapoint(..)
                 | Change::PutDelivery(_)
-                | Change::DeleteDelivery(_) => {}
+                | Change::DeleteDelivery(_)
+                | Change::Indicators(_) => {}
             }
         }
         if may_matter {

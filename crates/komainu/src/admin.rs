@@ -1,4 +1,4 @@
-//! The admin socket: how `komainu enroll` and `komainu access-key` reach the running server.
+//! The admin socket: how `komainu enroll`, `komainu access-key` and `komainu indicators` reach the running server.
 //!
 //! `DATA/admin.sock` belongs to the data folder's owner (mode 0600) and takes one JSON request a line, answered by one
 //! JSON line. When no server runs, the same request is carried out on the folder itself.
@@ -19,12 +19,13 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 
 use crate::config::Config;
+use crate::indicators::{IndicatorsReply, IndicatorsRequest};
 use crate::operator::Operator;
 
 /// The socket's name in the data folder.
 const SOCKET_NAME: &str = "admin.sock";
-/// Requests are small.
-const REQUEST_BYTES_MAX: u64 = 64 * 1024;
+/// The largest request is a part of a list of indicators.
+const REQUEST_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// The largest reply is a list of thousands of sensors.
 const REPLY_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// A request is one line from a local program.
@@ -45,6 +46,8 @@ pub(crate) enum AdminRequest {
     ListSensors,
     /// Make an access key, or take the given id and secret.
     CreateAccessKey { given: Option<(String, String)> },
+    /// Something about indicators.
+    Indicators(IndicatorsRequest),
     /// List access keys.
     ListAccessKeys,
     /// Make an access key useless.
@@ -58,6 +61,8 @@ pub(crate) enum AdminReply {
     Enrolled(EnrolledDevice),
     /// All sensors, in the order of their names.
     Sensors(Vec<SensorLine>),
+    /// What was asked about indicators.
+    Indicators(IndicatorsReply),
     /// The key was made; this is the only time its secret is shown.
     AccessKeyCreated { id: String, secret: String },
     /// All keys, in the order of their ids.
@@ -132,6 +137,7 @@ impl fmt::Display for AdminReply {
                 writeln!(f, "no sensor was heard of; enrol one with `komainu enroll NAME --sensor` (docs/hub.md)")
             }
             Self::Sensors(sensors) => sensors.iter().try_for_each(|sensor| write!(f, "{sensor}")),
+            Self::Indicators(reply) => write!(f, "{reply}"),
             Self::AccessKeyCreated { id, secret } => {
                 writeln!(f, "AWS_ACCESS_KEY_ID={id}")?;
                 writeln!(f, "AWS_SECRET_ACCESS_KEY={secret}")

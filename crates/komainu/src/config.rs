@@ -16,6 +16,9 @@ use crate::outpost::{OutpostSection, OutpostsSection};
 /// The prefix of environment variables that set configuration keys.
 const VARIABLE_PREFIX: &str = "KOMAINU__";
 
+/// The operator's own networks; each candidate is compared with all of them.
+const OWN_NETWORKS_MAX: usize = 1000;
+
 /// The smallest bound of a spool in bytes: room for a few segments.
 const SPOOL_BYTES_MIN: u64 = 16 << 20;
 
@@ -29,11 +32,36 @@ pub(crate) struct Config {
     pub(crate) smtp: Smtp,
     pub(crate) webhook: Webhook,
     pub(crate) detect: Detect,
+    pub(crate) intel: IntelSection,
     pub(crate) gateway: GatewaySection,
     pub(crate) sensor: SensorSection,
     pub(crate) hub: HubSection,
     pub(crate) outpost: OutpostSection,
+    pub(crate) sandbox: SandboxSection,
     pub(crate) log: Log,
+}
+
+/// `komainu sandbox`: where samples run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct SandboxSection {
+    /// The folder of the kits that guests are made of.
+    pub(crate) kits: PathBuf,
+    /// The folder of the snapshots of guests that have booted.
+    pub(crate) snapshots: PathBuf,
+    /// The folder of QEMU's programs, if it is none of the usual ones.
+    pub(crate) qemu: Option<PathBuf>,
+    /// As whom QEMU runs when the sandbox is started by root: a name or a number.
+    pub(crate) user: Option<String>,
+    /// How many runs go on at once; without it as many as there are processors, and memory.
+    pub(crate) runs_at_once: Option<usize>,
+}
+
+impl Default for SandboxSection {
+    fn default() -> Self {
+        let (kits, snapshots) = (PathBuf::from("target/kits"), PathBuf::from("komainu-data/snapshots"));
+        Self { kits, snapshots, qemu: None, user: None, runs_at_once: None }
+    }
 }
 
 /// Whose installation it is.
@@ -117,6 +145,31 @@ pub(crate) struct Webhook {
 pub(crate) struct Detect {
     /// Accept `durationSeconds` from 1 to 3,600 besides AWS's 300, 600, 900, 1,800 and 3,600.
     pub(crate) short_windows: bool,
+}
+
+/// What may become an indicator.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct IntelSection {
+    /// Addresses that only stand in documents may be indicators: for demonstrations and tests.
+    pub(crate) documentation_addresses: bool,
+    /// Networks of yours: nothing in them becomes an indicator.
+    pub(crate) own_networks: Vec<String>,
+    /// Files with networks that many share, beside those that are built in.
+    pub(crate) shared_networks: Vec<PathBuf>,
+    /// Days for which an indicator counts when nobody says it.
+    pub(crate) valid_days: u32,
+}
+
+impl IntelSection {
+    /// The networks, read.
+    pub(crate) fn own_networks(&self) -> anyhow::Result<Vec<ipnet::IpNet>> {
+        let read = |text: &String| {
+            let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(ipnet::IpNet::from));
+            network.map_err(|_| anyhow!("intel.own_networks: {text:?} is neither a network nor an address"))
+        };
+        self.own_networks.iter().map(read).collect()
+    }
 }
 
 /// Bounds of the gateway that installations differ in.
@@ -343,6 +396,12 @@ impl Default for Smtp {
     }
 }
 
+impl Default for IntelSection {
+    fn default() -> Self {
+        Self { documentation_addresses: false, own_networks: Vec::new(), shared_networks: Vec::new(), valid_days: 30 }
+    }
+}
+
 impl Default for GatewaySection {
     fn default() -> Self {
         Self { connections_max: 100_000, payload_bytes_max: 128 * 1024, publishes_per_s_max: 20_000 }
@@ -486,6 +545,12 @@ fn check(table: &toml::Table) -> anyhow::Result<Config> {
     if config.public.hosts.is_empty() {
         bail!("public.hosts is empty: name at least one host, for example [\"localhost\"]");
     }
+    if config.intel.own_networks()?.len() > OWN_NETWORKS_MAX {
+        bail!("intel.own_networks has more than {OWN_NETWORKS_MAX} networks");
+    }
+    if !(1..=3650).contains(&config.intel.valid_days) {
+        bail!("intel.valid_days must be from 1 to 3650");
+    }
     check_capture(&config.sensor.capture)?;
     check_fetch(&config.sensor.fetch)?;
     config.sensor.outposts.check(config.sensor.devices.is_some())?;
@@ -588,6 +653,8 @@ mod tests {
             ("[public]\nhosts = []\n", &[], "public.hosts is empty"),
             ("[sensor.hub]\naddress = \"hub.example:443\"\n", &[], "belong together"),
             ("[sensor.hub]\nspool_bytes_max = 5\n", &[], "sensor.hub.spool_bytes_max is 5"),
+            ("[intel]\nown_networks = [\"here\"]\n", &[], "intel.own_networks: \"here\""),
+            ("[intel]\nvalid_days = 0\n", &[], "intel.valid_days"),
             ("[sensor.capture]\nring_bytes_max = 5\n", &[], "sensor.capture.ring_bytes_max is 5"),
             ("[sensor.capture]\nsession_bytes_max = 8388608\n", &[], "sensor.capture.session_bytes_max is 8388608"),
             ("[sensor.fetch]\nmode = \"proxy\"\n", &[], "sensor.fetch.proxy is missing"),

@@ -12,16 +12,22 @@ mod config;
 mod device_files;
 mod examiner;
 mod guest;
+mod guest_trace;
 mod hub;
+mod indicators;
+mod jail;
 mod late_broker;
 mod logs;
 mod operator;
 mod outpost;
 mod pcap;
 mod relay;
+mod report;
+mod sandbox;
 mod sensor;
 mod serve;
 mod share;
+mod triage;
 mod yara;
 
 use std::net::SocketAddr;
@@ -52,6 +58,9 @@ enum Command {
     /// See what sensors have handed in.
     #[command(subcommand)]
     Sensors(hub::SensorsCommand),
+    /// See and change what devices should not be in contact with.
+    #[command(subcommand)]
+    Indicators(indicators::IndicatorsCommand),
     /// Manage operators' access keys.
     #[command(subcommand)]
     AccessKey(AccessKeyCommand),
@@ -60,9 +69,34 @@ enum Command {
     Config(ConfigCommand),
     /// Say what capture files show: logins, commands, requests, files, as the event log of a sensor.
     Pcap(pcap::PcapArgs),
+    /// Say what a recorded detonation shows of a sample, as text, JSON, a page of HTML or STIX.
+    Report(report::ReportArgs),
     /// The process that asks the rules of YARA; only a sensor, or the reading of a capture, starts it.
     #[command(name = yara::SCANNER_COMMAND, hide = true)]
     YaraScanner,
+    /// Run samples in guests of their own, on a network that is simulated.
+    #[command(subcommand)]
+    Sandbox(sandbox::SandboxCommand),
+    /// The process of one run of a sample; only the sandbox starts it.
+    #[command(name = sandbox::DETONATION_COMMAND, hide = true)]
+    SandboxDetonation {
+        /// As whom the jail is made, if this is root.
+        user: Option<String>,
+    },
+    /// The launcher of a jail; only the process of a run starts it.
+    #[command(name = sandbox::JAIL_COMMAND, hide = true)]
+    Jail,
+    /// The process that is a guest's whole network; only a sandbox starts it.
+    #[command(name = sandbox::NETSIM_COMMAND, hide = true)]
+    Netsim,
+    /// Say what files are without running them: programs, scripts, archives, firmware.
+    Triage(triage::TriageArgs),
+    /// The process that looks at one file after the other; only `komainu triage`, or the laboratory, starts it.
+    #[command(name = triage::WORKER_COMMAND, hide = true)]
+    TriageWorker,
+    /// The process that tests a jail from inside; only `komainu sandbox check` starts it.
+    #[command(name = jail::TESTER_COMMAND, hide = true)]
+    JailTester,
     /// Put load on an MQTT broker, this one or another, or on a relay, and say what came of it.
     Bench(bench::BenchArgs),
 }
@@ -222,8 +256,17 @@ fn run_command(command: Command) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Sensors(command) => hub::run(command),
+        Command::Indicators(command) => indicators::run(command),
         Command::Pcap(args) => pcap::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::YaraScanner => Ok(komainu_yara::run_scanner()?),
+        Command::Sandbox(command) => command.run(),
+        Command::SandboxDetonation { user } => sandbox::run_detonation(user.as_deref()),
+        Command::Jail => Ok(komainu_jail::run_launcher()?),
+        Command::Netsim => Ok(komainu_netsim::run_netsim()?),
+        Command::Triage(args) => triage::run(&args),
+        Command::TriageWorker => triage::run_worker(),
+        Command::JailTester => Ok(komainu_jail::run_self_test()?),
         Command::Bench(args) => bench::run(args),
         Command::Config(ConfigCommand::Check { folder }) => {
             read_config(&folder, Vec::new())?;

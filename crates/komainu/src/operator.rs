@@ -7,15 +7,18 @@ use anyhow::Context;
 use komainu_api::{Api, ControlPlane, EnrolledDevice as Enrolled, SensorHealth, SensorStatus};
 use komainu_engines::DataFolder;
 use komainu_model::{AccessKeyId, AccessKeyStatus, Scope, SecretKey};
+use komainu_pipeline::Indicators;
 
 use crate::admin::{AccessKeyLine, AdminReply, AdminRequest, EnrolledDevice, SensorHealthLine, SensorLine};
 use crate::config::Config;
+use crate::indicators::{self, IndicatorsReply, IndicatorsRequest};
 use crate::serve::{Foundation, LOCK_HINT};
 
 /// Carries out what a local operator asks for.
 pub(crate) struct Operator {
     api: Arc<Api>,
     control: Arc<ControlPlane>,
+    indicators: Arc<Indicators>,
     /// Where enrolled devices belong.
     scope: Scope,
     /// Held while no server holds it.
@@ -24,8 +27,13 @@ pub(crate) struct Operator {
 
 impl Operator {
     /// The operator of a running server.
-    pub(crate) fn of_server(api: Arc<Api>, control: Arc<ControlPlane>, scope: Scope) -> Arc<Self> {
-        Arc::new(Self { api, control, scope, _folder: None })
+    pub(crate) fn of_server(
+        api: Arc<Api>,
+        control: Arc<ControlPlane>,
+        indicators: Arc<Indicators>,
+        scope: Scope,
+    ) -> Arc<Self> {
+        Arc::new(Self { api, control, indicators, scope, _folder: None })
     }
 
     /// The operator of a data folder on which no server runs.
@@ -35,6 +43,7 @@ impl Operator {
         Ok(Arc::new(Self {
             api: foundation.api,
             control: foundation.control,
+            indicators: foundation.indicators,
             scope: foundation.scope,
             _folder: Some(folder),
         }))
@@ -53,6 +62,14 @@ impl Operator {
             }
             AdminRequest::ListSensors => {
                 AdminReply::Sensors(self.api.sensors(&self.scope).into_iter().map(sensor_line).collect())
+            }
+            AdminRequest::Indicators(IndicatorsRequest::Guard { topic }) => {
+                let guarded = self.api.guard_by_indicators(&self.scope, topic.as_deref())?;
+                let topic = guarded.topic.map(|topic| topic.to_string());
+                AdminReply::Indicators(IndicatorsReply::Guarded { profile: guarded.profile.to_string(), topic })
+            }
+            AdminRequest::Indicators(request) => {
+                AdminReply::Indicators(indicators::carry_out(&self.indicators, &self.scope, request)?)
             }
             AdminRequest::CreateAccessKey { given } => {
                 let key = match given {

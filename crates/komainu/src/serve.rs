@@ -15,8 +15,8 @@ use komainu_engines::{
 };
 use komainu_gateway::{EdgeLimits, Gateway, GatewayConfig, GatewayPorts, Limits};
 use komainu_model::{AccountId, EgressRules, Region, Scope};
-use komainu_pipeline::{Pipeline, PipelineConfig, PipelinePorts};
-use komainu_ports::{Clock, IdSource, RandomIds, Store, SystemClock};
+use komainu_pipeline::{Indicators, Pipeline, PipelineConfig, PipelinePorts};
+use komainu_ports::{Clock, IdSource, OwnAddresses, RandomIds, Store, SystemClock};
 use komainu_respond::RespondRules;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -25,6 +25,7 @@ use crate::admin;
 use crate::config::{Config, Listen, SmtpTls};
 use crate::guest::{self, Guest};
 use crate::hub::{self, Handed};
+use crate::indicators;
 use crate::late_broker::LateBroker;
 use crate::operator::Operator;
 
@@ -45,6 +46,7 @@ pub(crate) struct Foundation {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) authority: Arc<LocalAuthority>,
     pub(crate) control: Arc<ControlPlane>,
+    pub(crate) indicators: Arc<Indicators>,
     pub(crate) api: Arc<Api>,
     pub(crate) broker: Arc<LateBroker>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -59,8 +61,10 @@ impl Foundation {
         let scope = Scope { account: account.clone(), region };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let ids: Arc<dyn IdSource> = Arc::new(RandomIds);
-        let store: Arc<dyn Store> =
-            Arc::new(SqliteStore::open(&folder.file("komainu.db")).context("cannot open the store")?);
+        let sqlite = Arc::new(SqliteStore::open(&folder.file("komainu.db")).context("cannot open the store")?);
+        let own = Arc::new(OwnAddresses::default());
+        let indicators = indicators::open(config, &config.public.hosts, sqlite.clone(), own.clone())?;
+        let store: Arc<dyn Store> = sqlite;
         let authority = Arc::new(
             LocalAuthority::open(&folder.file("authority"), clock.now())
                 .context("cannot open the certificate authority")?,
@@ -81,12 +85,13 @@ impl Foundation {
             records,
             artifacts,
             captures,
+            own,
             broker: broker.clone(),
             authority: authority.clone(),
             clock: clock.clone(),
             ids: ids.clone(),
         });
-        Ok(Self { scope, store, authority, control, api, broker, clock, ids })
+        Ok(Self { scope, store, authority, control, indicators, api, broker, clock, ids })
     }
 }
 
@@ -94,7 +99,7 @@ impl Foundation {
 pub(crate) async fn serve(config: Config, data: &Path) -> anyhow::Result<()> {
     let folder = DataFolder::open(data).context(LOCK_HINT)?;
     let foundation = Foundation::lay(&config, &folder)?;
-    let Foundation { scope, store, authority, control, api, broker, clock, ids } = foundation;
+    let Foundation { scope, store, authority, control, indicators, api, broker, clock, ids } = foundation;
     let mut stop = Stop::listen()?;
 
     // Listeners open before anything is announced, so that a taken port is an error and not a surprise.
@@ -117,6 +122,7 @@ pub(crate) async fn serve(config: Config, data: &Path) -> anyhow::Result<()> {
             broker: broker.clone(),
             courier: Arc::new(courier),
             clock: clock.clone(),
+            indicators: indicators.clone(),
         },
     )
     .await
@@ -152,7 +158,7 @@ pub(crate) async fn serve(config: Config, data: &Path) -> anyhow::Result<()> {
     broker.become_broker(gateway.clone());
     control.observe(gateway.clone());
 
-    let operator = Operator::of_server(api.clone(), control.clone(), scope.clone());
+    let operator = Operator::of_server(api.clone(), control.clone(), indicators, scope.clone());
     let admin = tokio::spawn(admin::run(admin::listen(folder.path())?, operator));
     let listening = tokio::spawn(http.clone().listen(api_listener));
 
@@ -207,6 +213,11 @@ impl Announcement<'_> {
         }
         let mail = config.smtp.server.as_deref().unwrap_or("no mail server: mail waits until --smtp is given");
         self.lines.push(format!("  mail           {mail}"));
+        if config.intel.documentation_addresses {
+            let warning =
+                "addresses of documents may be indicators (intel.documentation_addresses): for demonstrations";
+            self.lines.push(format!("  indicators     {warning}"));
+        }
     }
 
     /// Makes the first operator's access key when there is none, and shows it this once.
