@@ -9,7 +9,7 @@ use clap::Args;
 use crate::clients::ClientOutcome;
 use crate::steps::Steps;
 use crate::tools::{self, Missing, PythonTools};
-use crate::{clients, codegen, demo, interrupt, relay, threat, tidy, walkthrough, workspace};
+use crate::{clients, codegen, demo, interrupt, lab, relay, threat, tidy, walkthrough, workspace};
 
 /// Options of `cargo xtask test`.
 #[derive(Debug, Args)]
@@ -29,12 +29,15 @@ pub(crate) struct TestArgs {
     /// Run only the checks of the relay to real devices, which need root.
     #[arg(long, conflicts_with_all = ["quick", "clients"])]
     relay: bool,
+    /// Run only the checks of the laboratory whose programs have this in their names, or all of them.
+    #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "", conflicts_with_all = ["quick", "clients"])]
+    lab: Option<String>,
 }
 
 /// Runs the stages that were asked for, all of them even when one fails, and sums up.
 pub(crate) fn run(args: &TestArgs) -> anyhow::Result<ExitCode> {
     let mut stages = Stages::default();
-    let is_all = !args.walkthrough && !args.threat && !args.relay && args.clients.is_none();
+    let is_all = !args.walkthrough && !args.threat && !args.relay && args.lab.is_none() && args.clients.is_none();
     if is_all {
         stages.cargo("formatting", &["fmt", "--all", "--check"]);
         stages.cargo("lints", &["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"]);
@@ -53,6 +56,10 @@ pub(crate) fn run(args: &TestArgs) -> anyhow::Result<ExitCode> {
         }
         if is_all || args.relay {
             stages.run("relay", || print_outcome(relay::run()?));
+        }
+        if is_all || args.lab.is_some() {
+            let filter = args.lab.as_deref().unwrap_or_default();
+            stages.run("laboratory", || print_outcome(lab::run(filter)?));
         }
         if is_all || args.clients.is_some() {
             let filter = args.clients.as_deref().unwrap_or_default();

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
 
+use crate::kits::{Abi, Isa, LINUX_PACKAGE};
 use crate::programs::run_to_end;
 use crate::workspace;
 
@@ -46,21 +47,28 @@ pub(crate) enum PythonTools {
     Agent2,
     /// AWS's Device Defender agent 1.1.1, on AWS's device SDK v1.
     Agent1,
+    /// What checks the laboratory's rules and reports: Sigma's checker, STIX's validator and library.
+    Lab,
 }
 
 impl PythonTools {
-    pub(crate) const ALL: [Self; 3] = [Self::Clients, Self::Agent2, Self::Agent1];
+    pub(crate) const ALL: [Self; 4] = [Self::Clients, Self::Agent2, Self::Agent1, Self::Lab];
 
     fn name(self) -> &'static str {
         match self {
             Self::Clients => "clients",
             Self::Agent2 => "agent-2.0.0",
             Self::Agent1 => "agent-1.1.1",
+            Self::Lab => "lab",
         }
     }
 
     fn requirements(self) -> PathBuf {
-        workspace::root().join(format!("tests/clients/requirements-{}.txt", self.name()))
+        let file = match self {
+            Self::Clients | Self::Agent2 | Self::Agent1 => format!("tests/clients/requirements-{}.txt", self.name()),
+            Self::Lab => "tests/lab/requirements.txt".into(),
+        };
+        workspace::root().join(file)
     }
 
     /// The folder of the virtual environment.
@@ -136,6 +144,19 @@ pub(crate) fn python() -> anyhow::Result<PathBuf> {
     }
 }
 
+/// A C compiler with static libraries, and `setpriv`, which runs a program as another user.
+pub(crate) fn need_compiler() -> anyhow::Result<()> {
+    let has_libraries = || {
+        let asked = run_to_end(Command::new("gcc").arg("-print-file-name=libc.a"));
+        // Found, it is named with its folder.
+        asked.is_ok_and(|name| Path::new(name.trim()).is_absolute())
+    };
+    if has_libraries() && runs(Path::new("setpriv"), &["--version"]) {
+        return Ok(());
+    }
+    install_packages("a C compiler with static libraries, and setpriv", &["gcc", "libc6-dev", "util-linux"])
+}
+
 /// `curl`, which follows links and speaks HTTPS with a device's certificate.
 pub(crate) fn need_curl() -> anyhow::Result<()> {
     if runs(Path::new("curl"), &["--version"]) {
@@ -171,6 +192,23 @@ pub(crate) fn need_smb_clients() -> anyhow::Result<()> {
         return Ok(());
     }
     install_packages("clients of SMB", &["smbclient", "nmap", "python3-impacket"])
+}
+
+/// binutils, squashfs-tools and cpio, which static triage is compared with, and dpkg and apt for what is compared.
+pub(crate) fn need_triage_oracle() -> anyhow::Result<()> {
+    let programs =
+        [("readelf", "--version"), ("mksquashfs", "-version"), ("cpio", "--version"), ("dpkg-deb", "--version")];
+    // mksquashfs says its version and that this was no success.
+    if programs.into_iter().all(|(program, argument)| starts(Path::new(program), argument)) {
+        return Ok(());
+    }
+    install_packages("what static triage is compared with", &["binutils", "squashfs-tools", "cpio"])
+}
+
+/// Whether a program is there, whatever it says.
+fn starts(program: &Path, argument: &str) -> bool {
+    let mut command = Command::new(program);
+    command.arg(argument).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
 }
 
 /// `openssl`, which shows the certificate of a persona.
@@ -250,12 +288,82 @@ pub(crate) fn need_busybox() -> anyhow::Result<()> {
     install_packages("busybox", &["busybox"])
 }
 
+/// The programs that visit the simulated Internet from a network namespace, and `tshark`, which reads what it recorded.
+pub(crate) fn need_internet_clients() -> anyhow::Result<()> {
+    need_ip()?;
+    need_busybox()?;
+    need_curl()?;
+    need_nmap()?;
+    need_openssl()?;
+    need_telnet()?;
+    need_tshark()?;
+    for (program, option, package) in [
+        ("dig", "-v", "bind9-dnsutils"),
+        ("ping", "-V", "iputils-ping"),
+        ("ssh", "-V", "openssh-client"),
+        ("traceroute", "-V", "traceroute"),
+        ("wget", "-V", "wget"),
+    ] {
+        if !runs(Path::new(program), &[option]) {
+            install_packages(program, &[package])?;
+        }
+    }
+    Ok(())
+}
+
 /// `nft`, which loads the rules that hold real devices.
 pub(crate) fn need_nft() -> anyhow::Result<()> {
     if runs(Path::new("nft"), &["--version"]) {
         return Ok(());
     }
     install_packages("the program nft", &["nftables"])
+}
+
+/// What builds and boots the kits of these instruction sets.
+pub(crate) fn need_kit_builders(isas: &[&Isa]) -> anyhow::Result<()> {
+    let tools = ["bc", "bison", "dpkg-dev", "flex", "gcc", "gzip", "libc6-dev", "make", "xz-utils", LINUX_PACKAGE];
+    let native = debian_architecture()?;
+    let mut wanted: Vec<String> = tools.map(str::to_owned).into();
+    for isa in isas {
+        wanted.push(isa.qemu_package.to_owned());
+        wanted.extend(isa.abis.iter().flat_map(|abi| compiler_packages(abi, &native)));
+    }
+    need_packages("what kits are made with", wanted)
+}
+
+/// The compilers of the sample programs.
+pub(crate) fn need_sample_compilers(abis: &[&Abi]) -> anyhow::Result<()> {
+    let native = debian_architecture()?;
+    need_packages("compilers", abis.iter().flat_map(|abi| compiler_packages(abi, &native)).collect())
+}
+
+/// Debian's packages that compile for an ABI: the machine's own compiler serves its own ABI.
+pub(crate) fn compiler_packages(abi: &Abi, native: &str) -> Vec<String> {
+    if abi.debian == native {
+        return vec!["gcc".to_owned(), "libc6-dev".to_owned()];
+    }
+    vec![format!("gcc-{}", abi.compiler), format!("libc6-dev-{}-cross", abi.debian)]
+}
+
+/// Debian's name of this machine's architecture.
+pub(crate) fn debian_architecture() -> anyhow::Result<String> {
+    Ok(run_to_end(Command::new("dpkg").arg("--print-architecture"))?.trim().to_owned())
+}
+
+/// Installs those of these packages that are not there. Names that dpkg knows by `ii` are.
+fn need_packages(what: &str, mut wanted: Vec<String>) -> anyhow::Result<()> {
+    wanted.sort_unstable();
+    wanted.dedup();
+    let query = Command::new("dpkg-query")
+        .args(["--show", "--showformat=${db:Status-Abbrev}${Package}\n"])
+        .args(&wanted)
+        .stdin(Stdio::null())
+        .output();
+    // Its status tells of packages that it does not know; what it prints is right all the same.
+    let there = query.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    let there: Vec<&str> = there.lines().filter_map(|line| line.strip_prefix("ii ")).collect();
+    let missing: Vec<&str> = wanted.iter().map(String::as_str).filter(|name| !there.contains(name)).collect();
+    if missing.is_empty() { Ok(()) } else { install_packages(what, &missing) }
 }
 
 /// `ip`, which brings up the interface of a device's own network.
