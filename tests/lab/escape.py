@@ -25,12 +25,14 @@ import tempfile
 import threading
 import time
 
+from guest import COMPILERS, KITS
+
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 KOMAINU = os.environ.get("KOMAINU", str(ROOT / "target/debug/komainu"))
 SOURCE = HERE / "escape/escape.c"
 
-# As many as the issue asks for, whatever is taken out of the list.
+# Not fewer, whatever is taken out of the list.
 ATTEMPTS_MIN = 40
 # Of users that no machine has (Debian Policy 9.2.2).
 TEST_UID = 61_777
@@ -44,13 +46,6 @@ SHOWN_BYTES_MAX = (1 << 20) + 4096
 # Held by the launcher before it became the program, which is counted with it.
 LAUNCHER_MIB_MAX = 16
 
-KITS = pathlib.Path(os.environ.get("KOMAINU_KITS", str(ROOT / "target/kits"))).absolute()
-# The beginning of the names of Debian's compilers for the processors of guests.
-COMPILERS = {
-    "arm": "arm-linux-gnueabi", "arm64": "aarch64-linux-gnu", "mips": "mips-linux-gnu", "mipsel": "mipsel-linux-gnu",
-    "x86": "i686-linux-gnu", "x86_64": "x86_64-linux-gnu", "powerpc": "powerpc-linux-gnu", "sh4": "sh4-linux-gnu",
-    "riscv64": "riscv64-linux-gnu", "sparc64": "sparc64-linux-gnu", "m68k": "m68k-linux-gnu",
-}
 # Seconds that the attempts have in a guest, and that its boot, its end and its record may take beside, on a busy machine.
 GUEST_S, GUEST_GRACE_S = 90, 150
 # As many settings as a sample may have arguments, its name of an attempt included.
@@ -332,7 +327,7 @@ def in_guest(isa, run_as, folder, canaries, komainu):
         "--quiet=0", f"--out={out}", "--", "every", *settings,
     ]
     environment = {
-        "PATH": os.environ["PATH"], "KOMAINU__SANDBOX__KITS": str(KITS),
+        "PATH": os.environ["PATH"], "KOMAINU__SANDBOX__KITS": str(KITS.absolute()),
         "KOMAINU__SANDBOX__SNAPSHOTS": str(folder / "snapshots"),
     }
     done = subprocess.run(

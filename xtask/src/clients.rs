@@ -20,6 +20,21 @@ pub(crate) struct ClientOutcome {
 }
 
 impl ClientOutcome {
+    /// What a program of checks finds, which is shown as it ends; `what` says which one for the error.
+    pub(crate) fn of_program(program: &mut Command, what: &str) -> anyhow::Result<Self> {
+        let output = program
+            .env("KOMAINU", workspace::komainu())
+            .env("PYTHONUNBUFFERED", "1")
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit())
+            .output()
+            .with_context(|| format!("cannot run {what}"))?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        print!("{text}");
+        Ok(Self::of(&text, output.status))
+    }
+
     /// What a script printed, `check NAME ... ok` or `check NAME ... FAILED` for each check; its status says the same.
     pub(crate) fn of(output: &str, status: ExitStatus) -> Self {
         let count =

@@ -2,9 +2,7 @@
 //! them, the simulated Internet against ordinary clients, the jail against attempts to get out of it, and guests with
 //! programs of ours in them.
 
-use std::process::{Command, Stdio};
-
-use anyhow::Context;
+use std::process::Command;
 
 use crate::clients::ClientOutcome;
 use crate::tools::PythonTools;
@@ -58,20 +56,9 @@ pub(crate) fn run(filter: &str) -> anyhow::Result<ClientOutcome> {
 }
 
 fn run_program(program: &Program) -> anyhow::Result<ClientOutcome> {
-    let output = Command::new(PythonTools::Lab.program("python"))
-        .arg(workspace::root().join("tests/lab").join(program.name))
-        .args(program.arguments)
-        .env("KOMAINU", workspace::komainu())
-        .env("KOMAINU_KITS", kits::all())
-        .env("PYTHONUNBUFFERED", "1")
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .with_context(|| format!("cannot run tests/lab/{}", program.name))?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    print!("{text}");
-    Ok(ClientOutcome::of(&text, output.status))
+    let mut command = Command::new(PythonTools::Lab.program("python"));
+    command.arg(workspace::root().join("tests/lab").join(program.name)).args(program.arguments);
+    ClientOutcome::of_program(command.env("KOMAINU_KITS", kits::all()), program.name)
 }
 
 /// What reads reports is installed with the checks.

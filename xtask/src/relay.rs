@@ -1,9 +1,7 @@
 //! The checks of the relay to real devices: strangers, a sensor, its outposts and devices, each in a network namespace of
 //! its own.
 
-use std::process::{Command, Stdio};
-
-use anyhow::Context;
+use std::process::Command;
 
 use crate::clients::ClientOutcome;
 use crate::programs::run_to_end;
@@ -39,18 +37,8 @@ pub(crate) fn run() -> anyhow::Result<ClientOutcome> {
 }
 
 fn run_program(name: &str) -> anyhow::Result<ClientOutcome> {
-    let output = Command::new(tools::python()?)
-        .arg(workspace::root().join("tests/relay").join(name))
-        .env("KOMAINU", workspace::komainu())
-        .env("PYTHONUNBUFFERED", "1")
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .context("cannot run the relay checks")?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    print!("{text}");
-    Ok(ClientOutcome::of(&text, output.status))
+    let script = workspace::root().join("tests/relay").join(name);
+    ClientOutcome::of_program(Command::new(tools::python()?).arg(script), name)
 }
 
 /// What this machine lacks, if anything.

@@ -47,7 +47,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("komainu-confined", &[]),
     ("komainu-triage", &[]),
     ("komainu-yara", &["komainu-confined", "komainu-ports"]),
-    ("komainu-sandbox", &["komainu-model", "komainu-ports", "komainu-trace"]),
+    ("komainu-sandbox", &["komainu-confined", "komainu-model", "komainu-ports", "komainu-trace"]),
     ("komainu-netsim", &["komainu-decode", "komainu-trace"]),
     ("komainu-sensor", &["komainu-decode", "komainu-intel", "komainu-model", "komainu-ports"]),
     (

@@ -38,7 +38,7 @@ impl ConfinedProcess {
 
     /// The socket, on which everything must be done within this time.
     pub fn within(&self, time: Duration) -> Until<'_> {
-        Until { stream: &self.stream, deadline: Instant::now() + time }
+        Until::of(&self.stream, time)
     }
 
     /// Ends the process at once.
@@ -62,7 +62,12 @@ pub struct Until<'a> {
     deadline: Instant,
 }
 
-impl Until<'_> {
+impl<'a> Until<'a> {
+    /// This socket, on which everything must be done within this time.
+    pub fn of(stream: &'a UnixStream, time: Duration) -> Self {
+        Self { stream, deadline: Instant::now() + time }
+    }
+
     fn left(&self) -> io::Result<Option<Duration>> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(Some(left)) }

@@ -1,5 +1,7 @@
 //! What every engine that keeps indicators must do.
 
+#![expect(clippy::unwrap_used, reason = "these functions are the bodies of tests")]
+
 use komainu_model::{
     AccountId, Change, Confidence, Contact, DetonationId, DomainName, Indicator, IndicatorChange, IndicatorId,
     IndicatorSource, IndicatorState, IndicatorValue, Provenance, RefusedCandidate, Region, Remote, RemoteHost,

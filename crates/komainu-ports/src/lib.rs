@@ -13,7 +13,6 @@ mod clock;
 pub mod conformance;
 pub mod conformance_artifacts;
 pub mod conformance_captures;
-#[expect(clippy::unwrap_used, reason = "these functions are the bodies of tests")]
 pub mod conformance_indicators;
 pub mod conformance_payload;
 pub mod conformance_records;

@@ -1,13 +1,13 @@
 //! The process of a run, and the engine that starts one for each.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
+use komainu_confined::Until;
 use komainu_ports::{BoxFuture, Clock, Detonation, DetonationRequest, Sandbox, SandboxError};
 use komainu_trace::GuestIsa;
 use tokio::sync::Semaphore;
@@ -155,7 +155,7 @@ fn run_in_process(
         .spawn()
         .map_err(|error| broken("cannot start the process of a run", &error))?;
     let _child = EndedChild(child);
-    let mut until = Until { stream: &stream, deadline: Instant::now() + request.runs_for_max + RUN_GRACE };
+    let mut until = Until::of(&stream, request.runs_for_max + RUN_GRACE);
     let mut ask = || {
         message::send(&mut until, Kind::Order, &serde_json::to_vec(order)?)?;
         message::send(&mut until, Kind::Sample, &request.sample)?;
@@ -172,37 +172,6 @@ impl Drop for EndedChild {
         let _ = self.0.kill();
         // It is dead, or about to be: this takes no time, and leaves nothing behind.
         let _ = self.0.wait();
-    }
-}
-
-/// A stream on which everything must be done by a time, however small the pieces are in which it comes.
-struct Until<'a> {
-    stream: &'a UnixStream,
-    deadline: Instant,
-}
-
-impl Until<'_> {
-    fn left(&self) -> io::Result<Option<Duration>> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(Some(left)) }
-    }
-}
-
-impl Read for Until<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.stream.set_read_timeout(self.left()?)?;
-        self.stream.read(buffer)
-    }
-}
-
-impl Write for Until<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.stream.set_write_timeout(self.left()?)?;
-        self.stream.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 
