@@ -16,7 +16,7 @@ import time
 from guest import KITS, compile_for
 
 HERE = pathlib.Path(__file__).resolve().parent
-KOMAINU = os.environ.get("KOMAINU", str(HERE.parents[1] / "target/debug/komainu"))
+KOMAINU = pathlib.Path(os.environ.get("KOMAINU", HERE.parents[1] / "target/debug/komainu")).absolute()
 
 # A run may take its own time, and this for a guest that boots first and for one that hands in what is left.
 GRACE_S = 120
@@ -37,14 +37,15 @@ class Sandbox:
     def __init__(self, program, scratch):
         self.program, self.scratch = program, pathlib.Path(scratch)
         config = self.scratch / "komainu.toml"
-        kits, snapshots = json.dumps(str(KITS.resolve())), json.dumps(str(self.scratch / "snapshots"))
+        # Named from the working folder, as the default is.
+        kits, snapshots = json.dumps(KITS.resolve().name), json.dumps(str(self.scratch / "snapshots"))
         config.write_text(f"[sandbox]\nkits = {kits}\nsnapshots = {snapshots}\n")
         self.environment = {"PATH": os.environ["PATH"], "KOMAINU_CONFIG": str(config)}
 
     def ask(self, *arguments, limit_s=60):
         done = subprocess.run(
             [self.program, "sandbox", *arguments],
-            env=self.environment, capture_output=True, text=True, timeout=limit_s, check=False,
+            env=self.environment, cwd=KITS.resolve().parent, capture_output=True, text=True, timeout=limit_s, check=False,
         )
         must(done.returncode == 0, f"sandbox {' '.join(arguments)}: {done.stderr.strip()}")
         return done.stdout

@@ -3,7 +3,7 @@
 //! A kit is a folder with a kernel, a root filesystem and `kit.json`, which `cargo xtask kits` builds. It is the
 //! operator's own; what is checked here is that it is whole and that a mistake in it is told before anything runs.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -141,7 +141,8 @@ impl Kit {
             if digest != wanted {
                 return Err(broken(format!("`{name}` is not the one that kit.json names")));
             }
-            Ok(path)
+            // A jail shows files by names that mean the same everywhere; the folder of kits may be named from here.
+            fs::canonicalize(&path).map_err(|source| KitError::Read { path, source })
         };
         let (kernel, root) = (file(KERNEL, &wire.files.kernel)?, file(ROOT, &wire.files.root)?);
         let digest = digest(&wire);
@@ -224,7 +225,6 @@ impl io::Write for HashWriter<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
 
     use super::*;
 

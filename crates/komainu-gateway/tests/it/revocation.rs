@@ -9,7 +9,7 @@ use crate::mqtt::{Client, Version};
 use crate::websocket::WebSocketClient;
 use crate::world::{ALL, Client443, Device, World, scope};
 
-/// What the issue promises.
+/// What is promised of a revocation.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
 #[tokio::test]
