@@ -18,6 +18,9 @@ pub(crate) const FIRST_STEP: &str = "keeping mounts apart";
 /// Where the files outside are while the jail is built.
 const OUTSIDE: &str = "/outside";
 
+/// Where the kernel tells of processes.
+const PROCESSES: &str = "/proc";
+
 /// The folder that the program may write to.
 const SCRATCH: &str = "/scratch";
 
@@ -64,9 +67,39 @@ fn mounted(doing: impl Into<String>) -> impl FnOnce(nix::Error) -> Problem {
     move |error| (doing, error.into())
 }
 
+/// Makes what a jail shows reachable, for a process that is root's and about to become a user without rights: the folders
+/// above it may be closed to that user, as `/root` is. The files themselves must be readable to it, as ever. The mount
+/// namespace must be this process's own.
+///
+/// What comes of it is not the jail, only what the jail is made of: it has the processes of the machine, too.
+pub(crate) fn lay_open(visible: &[PathBuf]) -> Result<(), Problem> {
+    make_root(visible)?;
+    let doing = || "laying open what a jail shows";
+    make_folder(Path::new(FIRST_PLACE)).map_err(problem(doing()))?;
+    make_folder(Path::new(PROCESSES)).map_err(problem(doing()))?;
+    let outside = Path::new(OUTSIDE).join(PROCESSES.trim_start_matches('/'));
+    mount(Some(&outside), PROCESSES, None::<&str>, MsFlags::MS_BIND, None::<&str>).map_err(mounted(doing()))?;
+    leave_outside()
+}
+
 /// Makes a new root of `visible` and nothing else for this process and all of its mount namespace, which must be its own.
 /// Afterwards nothing can be written but below [`SCRATCH`], and that only if it is to have any bytes.
 pub(crate) fn enter(visible: &[PathBuf], scratch_bytes_max: u64) -> Result<(), Problem> {
+    make_root(visible)?;
+    let plain = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    if scratch_bytes_max > 0 {
+        let options = format!("size={scratch_bytes_max},nr_inodes={SCRATCH_FILES_MAX},mode=0700");
+        make_folder(Path::new(SCRATCH)).map_err(problem("making the scratch folder"))?;
+        mount(Some("scratch"), SCRATCH, Some("tmpfs"), plain | MsFlags::MS_NOEXEC, Some(options.as_str()))
+            .map_err(mounted("making the scratch folder"))?;
+    }
+    leave_outside()?;
+    let sealed = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | plain;
+    mount(None::<&str>, "/", None::<&str>, sealed, Some(ROOT_OPTIONS)).map_err(mounted("sealing the root"))
+}
+
+/// Makes a root of three devices and `visible`, and enters it. The files outside are at [`OUTSIDE`] from then on.
+fn make_root(visible: &[PathBuf]) -> Result<(), Problem> {
     // What is mounted or unmounted here must not be so outside.
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
         .map_err(mounted(FIRST_STEP))?;
@@ -81,19 +114,13 @@ pub(crate) fn enter(visible: &[PathBuf], scratch_bytes_max: u64) -> Result<(), P
         show(Path::new(device), MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC)?;
     }
     // In order, so that a folder comes before what lies in it.
-    for path in visible.iter().collect::<BTreeSet<_>>() {
-        show(path, plain)?;
-    }
-    if scratch_bytes_max > 0 {
-        let options = format!("size={scratch_bytes_max},nr_inodes={SCRATCH_FILES_MAX},mode=0700");
-        make_folder(Path::new(SCRATCH)).map_err(problem("making the scratch folder"))?;
-        mount(Some("scratch"), SCRATCH, Some("tmpfs"), plain | MsFlags::MS_NOEXEC, Some(options.as_str()))
-            .map_err(mounted("making the scratch folder"))?;
-    }
+    visible.iter().collect::<BTreeSet<_>>().into_iter().try_for_each(|path| show(path, plain))
+}
+
+/// The files outside are no longer there.
+fn leave_outside() -> Result<(), Problem> {
     umount2(OUTSIDE, MntFlags::MNT_DETACH).map_err(mounted("leaving the files outside"))?;
-    fs::remove_dir(OUTSIDE).map_err(problem("leaving the files outside"))?;
-    let sealed = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | plain;
-    mount(None::<&str>, "/", None::<&str>, sealed, Some(ROOT_OPTIONS)).map_err(mounted("sealing the root"))
+    fs::remove_dir(OUTSIDE).map_err(problem("leaving the files outside"))
 }
 
 fn make_folder(path: &Path) -> io::Result<()> {

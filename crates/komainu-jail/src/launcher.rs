@@ -65,6 +65,9 @@ pub fn run_launcher() -> Result<(), LauncherError> {
 /// Starts the program in its jail.
 fn launch(order: &Order, given: Vec<OwnedFd>) -> Result<(Pid, Instant), Problem> {
     let deadline = Instant::now() + order.limits.time_max();
+    if Uid::effective().is_root() {
+        lay_open(order)?;
+    }
     become_user(order.user)?;
     // The first to go when memory is short. A process may always say so of itself.
     fs::write("/proc/self/oom_score_adj", "1000").map_err(problem("offering itself when memory is short"))?;
@@ -98,6 +101,16 @@ fn launch(order: &Order, given: Vec<OwnedFd>) -> Result<(Pid, Instant), Problem>
             let _ = waitpid(pid, None);
             Err((doing.to_owned(), io::Error::other(reason.trim_end())))
         }
+    }
+}
+
+/// Root may name files in folders that only root may pass. Where it may not make a mount namespace, as in some containers,
+/// the user of the jail has to be allowed to pass them.
+fn lay_open(order: &Order) -> Result<(), Problem> {
+    match unshare(CloneFlags::CLONE_NEWNS) {
+        Ok(()) => filesystem::lay_open(&order.visible),
+        Err(Errno::EPERM) => Ok(()),
+        Err(error) => Err(problem(NAMESPACES)(error)),
     }
 }
 
