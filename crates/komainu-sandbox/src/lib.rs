@@ -15,7 +15,6 @@
 mod comparison;
 mod course;
 mod detonation;
-mod executable;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
 mod kit;
@@ -32,11 +31,10 @@ mod snapshot;
 mod surroundings;
 
 pub use comparison::{Comparison, Shown, shown};
-pub use executable::Executable;
 pub use kit::{Kit, KitError, Virtio};
 pub use process::{Guest, QemuSandbox, SandboxFolders, run_detonation};
 pub use qemu::{Qemu, QemuError};
-pub use recording::{left_files, read_recording, write_recording};
+pub use recording::{read_recording, write_recording};
 pub use snapshot::{Snapshots, StoredSnapshot};
 pub use surroundings::{
     ConfinedProcess, ConfinedProgram, Confinement, GuestNetwork, NetworkRecord, NetworkWanted, ProcessEnd,

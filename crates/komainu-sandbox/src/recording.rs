@@ -13,16 +13,15 @@
 //!
 //! Contents, files and memory are the sample's: they are written without the right to run them, and with names of ours.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use komainu_ports::Detonation;
-use komainu_trace::RawText;
-use komainu_trace::agent::{FileChange, FilePiece, FrameReader, GuestFrame};
+use komainu_trace::agent::{FileChange, FrameReader, GuestFrame};
 use komainu_trace::network::NetworkEvent;
+use komainu_trace::{RawText, left_files};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -37,9 +36,6 @@ const JSON_BYTES_MAX: usize = 1 << 20;
 
 /// Pieces of memory that are written as files: the agent sends at most 512 of 64 KiB in a dump.
 const MEMORY_PIECES_MAX: usize = 1_024;
-
-/// Files that are told: twice what the agent sends.
-const FILES_MAX: usize = 1_024;
 
 /// How much of a stream is read at once: what is not read yet is kept beside it.
 const FRAMES_AT_ONCE_BYTES: usize = 1 << 20;
@@ -106,27 +102,6 @@ fn write_files(guest: &[u8], folder: &Path) -> io::Result<()> {
     lines.flush()
 }
 
-/// The files that the sample left, whole, in the order of their paths. At most as many bytes as the stream has.
-pub fn left_files(guest: &[u8]) -> BTreeMap<RawText, FilePiece> {
-    let mut files: BTreeMap<RawText, FilePiece> = BTreeMap::new();
-    each_frame(guest, |frame| {
-        let GuestFrame::File(piece) = frame else { return };
-        let is_full = files.len() >= FILES_MAX;
-        match files.get_mut(&piece.path) {
-            // Pieces come in their order; whoever says otherwise has taken the agent over, and gets what was said first.
-            Some(file) if piece.offset == file.content.len() as u64 && piece.offset > 0 => {
-                file.content.extend_from_slice(&piece.content);
-            }
-            Some(_) => {}
-            None if is_full => {}
-            None => {
-                files.insert(piece.path.clone(), piece);
-            }
-        }
-    });
-    files
-}
-
 fn write_memory(guest: &[u8], folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     let (mut pieces, mut outcome) = (0, Ok(()));
@@ -154,7 +129,8 @@ fn each_frame(guest: &[u8], mut take: impl FnMut(GuestFrame)) {
     }
 }
 
-/// Reads a detonation back from a folder. Within the bounds of a run; a folder beyond them is refused.
+/// Reads a detonation back from a folder. Within the bounds of a run; a folder beyond them is refused. What a folder has not,
+/// the network did not see.
 pub fn read_recording(folder: &Path) -> io::Result<Detonation> {
     let head: Head = serde_json::from_slice(&read(&folder.join("detonation.json"), JSON_BYTES_MAX)?)?;
     if head.format != FORMAT {
@@ -163,8 +139,22 @@ pub fn read_recording(folder: &Path) -> io::Result<Detonation> {
     let mut detonation = head.of.into_detonation();
     head.ended.put_into(&mut detonation);
     detonation.guest = read(&folder.join("guest.stream"), MESSAGE_BYTES_MAX)?;
-    detonation.packets = read(&folder.join("packets.pcap"), PACKETS_BYTES_MAX)?;
-    let mut lines = BufReader::new(File::open(folder.join("network.jsonl"))?);
+    detonation.packets = if_there(read(&folder.join("packets.pcap"), PACKETS_BYTES_MAX))?.unwrap_or_default();
+    if let Some(events) = if_there(File::open(folder.join("network.jsonl")))? {
+        read_events(events, &mut detonation)?;
+    }
+    let Some(entries) = if_there(fs::read_dir(folder.join("contents")))? else { return Ok(detonation) };
+    let mut contents: Vec<_> = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
+    // In the order of their names: that of their handing over is in the events.
+    contents.sort();
+    for path in contents.iter().take(CONTENTS_MAX) {
+        detonation.contents.push(read(path, CONTENT_BYTES_MAX)?);
+    }
+    Ok(detonation)
+}
+
+fn read_events(events: File, detonation: &mut Detonation) -> io::Result<()> {
+    let mut lines = BufReader::new(events);
     let mut line = Vec::new();
     while detonation.network.len() < NETWORK_EVENTS_MAX {
         line.clear();
@@ -174,14 +164,15 @@ pub fn read_recording(folder: &Path) -> io::Result<Detonation> {
         }
         detonation.network.push(serde_json::from_slice::<NetworkEvent>(&line)?);
     }
-    let mut contents: Vec<_> =
-        fs::read_dir(folder.join("contents"))?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
-    // In the order of their names: that of their handing over is in the events.
-    contents.sort();
-    for path in contents.iter().take(CONTENTS_MAX) {
-        detonation.contents.push(read(path, CONTENT_BYTES_MAX)?);
+    Ok(())
+}
+
+/// None instead of the error that there is no such file.
+fn if_there<T>(opened: io::Result<T>) -> io::Result<Option<T>> {
+    match opened {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        opened => opened.map(Some),
     }
-    Ok(detonation)
 }
 
 /// A new file that only its owner reads and nobody runs.

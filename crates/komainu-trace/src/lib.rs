@@ -11,8 +11,10 @@
 //! Not here: what any of it means.
 
 pub mod agent;
+mod executable;
 pub mod guest;
 mod isa;
+mod left_files;
 pub mod network;
 mod novelty;
 mod raw_text;
@@ -20,7 +22,9 @@ mod reader;
 pub mod ring;
 mod system_calls;
 
+pub use executable::Executable;
 pub use isa::{GuestIsa, UnknownIsa};
+pub use left_files::left_files;
 pub use novelty::Novelty;
 pub use raw_text::{RawText, RawTextError};
 pub use reader::{GuestItem, GuestProblem, GuestReader};
