@@ -125,8 +125,8 @@ fn look_at_texts(sample: &mut Sample, bytes: &[u8], elf: Option<&Parsed<'_>>, ma
     let mut findings = Findings::default();
     let mut words = Words::default();
     let data = data(bytes, elf);
-    // The ABI of m68k aligns data to two bytes, all others of devices to four at least.
-    let alignment = if elf.is_some_and(|elf| elf.told.isa == "m68k") { 2 } else { 4 };
+    // Compilers put arrays of bytes at any place on m68k, and at multiples of four or more on all others of devices.
+    let alignment = if elf.is_some_and(|elf| elf.told.isa == "m68k") { 1 } else { 4 };
     let mut decoder = decode::decode(bytes, &data, alignment);
     each_plain(bytes, CREDENTIAL_LETTERS_MIN, |offset, text| {
         words.look(text, offset);

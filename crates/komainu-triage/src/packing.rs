@@ -84,7 +84,7 @@ pub(crate) fn packing(bytes: &[u8], elf: &Parsed<'_>) -> Packing {
     // A packer reserves the room into which it unpacks.
     let grows = loads.iter().any(|program| {
         program.is_executable()
-            && program.memory_bytes > 4 * program.file_bytes.max(1)
+            && program.memory_bytes > program.file_bytes.max(1).saturating_mul(4)
             && program.memory_bytes > 0x1_0000
     });
     if grows {

@@ -29,16 +29,17 @@ pub(crate) fn is_printable(byte: u8) -> bool {
 /// Hands over every run of printable ASCII with at least so many letters: its offset and itself.
 pub(crate) fn each_plain<'a>(bytes: &'a [u8], letters_min: usize, mut take: impl FnMut(usize, &'a [u8])) {
     let mut start = 0;
-    for (at, byte) in bytes.iter().enumerate() {
-        if !is_printable(*byte) {
-            if at - start >= letters_min {
-                take(start, &bytes[start..at]);
-            }
-            start = at + 1;
+    // The last letter that a run from here must have is looked at first: most often there is none, and no letter before it
+    // has to be looked at.
+    while let Some(window) = bytes.get(start..start + letters_min) {
+        if let Some(gap) = window.iter().rposition(|byte| !is_printable(*byte)) {
+            start += gap + 1;
+            continue;
         }
-    }
-    if bytes.len() - start.min(bytes.len()) >= letters_min {
-        take(start, &bytes[start..]);
+        let rest = &bytes[start + letters_min..];
+        let length = letters_min + rest.iter().position(|byte| !is_printable(*byte)).unwrap_or(rest.len());
+        take(start, &bytes[start..start + length]);
+        start += length + 1;
     }
 }
 
@@ -46,8 +47,9 @@ pub(crate) fn each_plain<'a>(bytes: &'a [u8], letters_min: usize, mut take: impl
 pub(crate) fn each_wide(bytes: &[u8], mut take: impl FnMut(usize, Writing, &[u8])) {
     let mut at = 0;
     let mut letters = Vec::new();
-    // A run has a zero byte beside each letter, so it is enough to look where there is one.
-    while let Some(zero) = bytes.get(at + 1..).and_then(|rest| memchr::memchr(0, rest)) {
+    // A run has a zero byte beside each letter, so it is enough to look where a letter is between two.
+    let is_inside = |three: &[u8]| three[0] == 0 && three[2] == 0 && is_printable(three[1]);
+    while let Some(zero) = bytes.get(at + 1..).and_then(|rest| rest.windows(3).position(is_inside)) {
         let zero = at + 1 + zero;
         let start = zero - 1;
         letters.clear();

@@ -2,10 +2,9 @@
 
 use std::sync::LazyLock;
 
-use aho_corasick::{AhoCorasick, MatchKind};
-
 use crate::elf::{Image, Section, Symbol};
 use crate::report::Elf;
+use crate::search::Search;
 use crate::text::shown;
 
 /// What stands before what Go's linker tells of a program, behind one byte 0xff.
@@ -50,13 +49,8 @@ enum Mark {
     Go,
 }
 
-static SEARCH: LazyLock<AhoCorasick> = LazyLock::new(|| {
-    let patterns = MARKS.iter().map(|(text, _)| *text);
-    AhoCorasick::builder()
-        .match_kind(MatchKind::Standard)
-        .build(patterns)
-        .expect("a few short texts are an automaton, as a test shows")
-});
+static SEARCH: LazyLock<Search> =
+    LazyLock::new(|| Search::of(MARKS.iter().map(|(text, _)| text.as_bytes().to_vec()).collect()));
 
 /// Fills in what is known of the origin.
 pub(super) fn tell(
@@ -68,14 +62,14 @@ pub(super) fn tell(
 ) {
     let mut libc = of_interpreter(elf).or_else(|| of_needed(elf));
     let mut languages = Vec::new();
-    for found in SEARCH.find_iter(image.bytes) {
-        match MARKS[found.pattern().as_usize()].1 {
+    for (place, number) in SEARCH.all(image.bytes) {
+        match MARKS[number].1 {
             // A program for one library may have the name of another in it; how it is linked says more.
             Mark::Libc(name) => libc = libc.or(Some(name)),
             Mark::Language(name) if !languages.contains(&name) => languages.push(name),
             Mark::Language(_) => {}
             Mark::Go => {
-                let version = go_version(image.bytes, found.start());
+                let version = go_version(image.bytes, place);
                 languages.extend(version.is_some().then_some("go"));
                 elf.language_version = elf.language_version.take().or(version);
             }

@@ -120,3 +120,12 @@ fn the_program_of_this_test_is_what_it_is() {
     assert!(elf.functions.found > 100 && elf.functions.hashes.len() == crate::FUNCTION_HASHES_MAX);
     assert!(elf.imports.iter().any(|name| name == "memcpy" || name == "malloc"));
 }
+
+/// A segment of as many bytes as 64 bits can say ended the worker, where four times as many were asked about.
+#[test]
+fn the_largest_segment_is_looked_at_for_packing() {
+    let mut file = program(false, true, 62);
+    file[64 + 32..64 + 48].fill(0xff);
+    let parsed = read(&file, &mut Problems::default()).unwrap();
+    assert_eq!(crate::packing::packing(&file, &parsed).verdict, "none");
+}
