@@ -101,7 +101,7 @@ pub struct Endpoint {
     pub confidence: u8,
     /// Why.
     pub reasons: Vec<String>,
-    /// Whether the sample itself knows the address, so that it means something outside.
+    /// Whether the address means something outside: no name was asked for, or it stands in the sample's file.
     pub address_is_real: bool,
     /// When it was first spoken to, in microseconds since the sample was started.
     pub first_us: u64,
@@ -452,10 +452,11 @@ fn endpoints(facts: &Facts, sample: &Sample, scanned: &ScannedPorts, traffic: &m
         .filter(|(key, contact)| scope(key.0) == "public" && !contact.time && !contact.resolver && !contact.login)
         .filter_map(|(key, contact)| Some((contact.first()?, *key)))
         .min();
-    let mut endpoints: Vec<Endpoint> = contacts
+    let endpoints: Vec<Endpoint> = contacts
         .into_iter()
         .map(|(key, contact)| contact.judge(key, &known, first.is_some_and(|(_, first)| first == key), &first_login))
         .collect();
+    let mut endpoints = one_for_each_name(endpoints);
     endpoints.sort_by_key(|endpoint| {
         (endpoint.role, std::cmp::Reverse(endpoint.confidence), endpoint.first_us, endpoint.address, endpoint.port)
     });
@@ -605,8 +606,8 @@ impl Contact {
             address,
             port,
             protocol,
-            // What a name was given is made up by the simulated Internet, unless the sample knows the address itself.
-            address_is_real: names.is_empty() || known.knows(address),
+            // What a name was given is made up by the simulated Internet, unless it stands in the file: in memory it does.
+            address_is_real: names.is_empty() || known.in_file(address, &[]).is_some(),
             names,
             role,
             confidence: u8::try_from(weight.min(99)).unwrap_or(99),
@@ -619,6 +620,37 @@ impl Contact {
             evidence: self.evidence,
         }
     }
+}
+
+/// Each run's simulated Internet gives a name an address of its own: it is one server all the same. The first is told, with what
+/// the others showed.
+fn one_for_each_name(endpoints: Vec<Endpoint>) -> Vec<Endpoint> {
+    let mut told: Vec<Endpoint> = Vec::new();
+    let mut places: BTreeMap<(Vec<String>, u16, &'static str), usize> = BTreeMap::new();
+    for endpoint in endpoints {
+        if endpoint.address_is_real {
+            told.push(endpoint);
+            continue;
+        }
+        let place = *places.entry((endpoint.names.clone(), endpoint.port, endpoint.protocol)).or_insert(told.len());
+        let Some(first) = told.get_mut(place) else {
+            told.push(endpoint);
+            continue;
+        };
+        if endpoint.confidence > first.confidence {
+            (first.role, first.confidence, first.reasons) = (endpoint.role, endpoint.confidence, endpoint.reasons);
+        }
+        first.first_us = first.first_us.min(endpoint.first_us);
+        first.contacts += endpoint.contacts;
+        first.runs.extend(endpoint.runs);
+        first.runs.sort_unstable();
+        first.runs.dedup();
+        first.hello = first.hello.take().or(endpoint.hello);
+        first.beacon = first.beacon.take().or(endpoint.beacon);
+        first.evidence.extend(endpoint.evidence);
+        first.evidence.truncate(crate::sigma::EVIDENCE_MAX);
+    }
+    told
 }
 
 /// What the sample is known to contain.
@@ -654,10 +686,6 @@ impl Known {
 
     fn in_memory(&self, address: IpAddr, names: &[String]) -> bool {
         names_any(&self.memory, address, names)
-    }
-
-    fn knows(&self, address: IpAddr) -> bool {
-        [&self.plain, &self.decoded, &self.memory].into_iter().any(|texts| names_any(texts, address, &[]))
     }
 }
 

@@ -97,7 +97,7 @@ fn summary(report: &Report, say: &Words) -> Markup {
                 p { (say.is("It was not run.", "実行されていません。")) }
             } @else {
                 (table(
-                    &[say.is("No.", "番号"), say.is("Processor", "プロセッサ"), say.is("Rights", "権限"), say.is("Time", "時間"), say.is("End", "終了"), say.is("Facts", "記録数")],
+                    &[say.is("#No.", "#番号"), say.is("Processor", "プロセッサ"), say.is("Rights", "権限"), say.is("#Time", "#時間"), say.is("End", "終了"), say.is("#Facts", "#記録数")],
                     html! {
                         @for run in &report.runs {
                             tr {
@@ -197,7 +197,7 @@ fn network(report: &Report, say: &Words) -> Markup {
             @if !report.scans.is_empty() {
                 h3 { (say.is("Scans", "探索")) }
                 (table(
-                    &[say.is("Port", "ポート"), say.is("Addresses", "アドレス数"), say.is("Per second", "毎秒"), say.is("Targets", "対象の選び方"), say.is("Left out", "除外範囲")],
+                    &[say.is("Port", "ポート"), say.is("#Addresses", "#アドレス数"), say.is("#Per second", "#毎秒"), say.is("Targets", "対象の選び方"), say.is("Left out", "除外範囲")],
                     html! {
                         @for scan in &report.scans {
                             tr {
@@ -213,7 +213,7 @@ fn network(report: &Report, say: &Words) -> Markup {
             @if !report.credentials.is_empty() {
                 h3 { (say.is("Names and passwords that were tried", "試行された名前とパスワード")) " (" (report.credentials_tried) ")" }
                 (table(
-                    &[say.is("Service", "サービス"), say.is("Name", "名前"), say.is("Password", "パスワード"), say.is("Times", "回数")],
+                    &[say.is("Service", "サービス"), say.is("Name", "名前"), say.is("Password", "パスワード"), say.is("#Times", "#回数")],
                     html! {
                         @for credential in &report.credentials {
                             tr { td { (credential.service) } td { code { (credential.user) } } td { code { (credential.password) } } td.number { (credential.count) } }
@@ -236,7 +236,7 @@ fn network(report: &Report, say: &Words) -> Markup {
             @if !report.floods.is_empty() {
                 h3 { (say.is("Floods", "DoS 攻撃")) }
                 (table(
-                    &[say.is("Packets", "パケット"), say.is("Target", "対象"), say.is("Number", "数"), say.is("Per second", "毎秒"), say.is("Forged senders", "送信元の偽装")],
+                    &[say.is("Packets", "パケット"), say.is("Target", "対象"), say.is("#Number", "#数"), say.is("#Per second", "#毎秒"), say.is("Forged senders", "送信元の偽装")],
                     html! {
                         @for flood in &report.floods {
                             tr {
@@ -261,7 +261,7 @@ fn endpoints(endpoints: &[Endpoint], say: &Words) -> Markup {
     html! {
         h3 { (say.is("Endpoints", "通信先")) }
         (table(
-            &[say.is("Endpoint", "通信先"), say.is("Role", "役割"), say.is("Certainty", "確度"), say.is("Contacts", "回数"), say.is("Period", "周期"), say.is("First words", "最初の送信"), say.is("Why", "理由")],
+            &[say.is("Endpoint", "通信先"), say.is("Role", "役割"), say.is("#Certainty", "#確度"), say.is("#Contacts", "#回数"), say.is("#Period", "#周期"), say.is("First words", "最初の送信"), say.is("Why", "理由")],
             html! {
                 @for endpoint in endpoints {
                     tr class=(endpoint.role) {
@@ -381,7 +381,7 @@ fn sample(report: &Report, say: &Words) -> Markup {
             @if !report.similar.is_empty() {
                 h3 { (say.is("Earlier samples that are alike", "類似する過去の検体")) }
                 (table(
-                    &["SHA-256", "%", say.is("Family", "ファミリー"), say.is("Why", "理由")],
+                    &["SHA-256", "#%", say.is("Family", "ファミリー"), say.is("Why", "理由")],
                     html! {
                         @for near in &report.similar {
                             tr {
@@ -418,11 +418,21 @@ fn bounds(report: &Report, say: &Words) -> Markup {
     }
 }
 
+/// A table; headings of columns with numbers begin with `#`.
 fn table(columns: &[&str], rows: Markup) -> Markup {
     html! {
         div.table {
             table {
-                thead { tr { @for column in columns { th scope="col" { (column) } } } }
+                thead {
+                    tr {
+                        @for column in columns {
+                            @match column.strip_prefix('#') {
+                                Some(number) => { th.number scope="col" { (number) } }
+                                None => { th scope="col" { (column) } }
+                            }
+                        }
+                    }
+                }
                 tbody { (rows) }
             }
         }

@@ -22,6 +22,8 @@ pub const REPORT_VERSION: u32 = 1;
 const TIMELINE_MAX: usize = 500;
 /// The most processes of the tree.
 const TREE_MAX: usize = 500;
+/// So many rules and similar samples make a family; static triage asks for as many.
+const FAMILY_VOTES_MIN: u32 = 2;
 /// The most functions of the file that are told, as many as are compared.
 const FUNCTIONS_MAX: usize = 512;
 /// The most texts of the file that are told.
@@ -622,6 +624,11 @@ impl Report {
         self.endpoints.iter().filter(|endpoint| endpoint.role == Role::Command.name())
     }
 
+    /// The family that it is most likely of: one vote alone names none.
+    pub fn family(&self) -> Option<&str> {
+        self.families.first().filter(|family| family.votes >= FAMILY_VOTES_MIN).map(|family| family.name.as_str())
+    }
+
     /// What other samples are compared with.
     pub fn features(&self) -> Features {
         let endpoints = self.command_and_control().flat_map(|endpoint| {
@@ -630,7 +637,7 @@ impl Report {
         });
         Features {
             sha256: self.sample.sha256.clone(),
-            family: self.families.first().map(|family| family.name.clone()),
+            family: self.family().map(ToOwned::to_owned),
             tlsh: self.sample.tlsh.clone(),
             telfhash: self.sample.telfhash.clone(),
             functions: self.sample.functions.iter().filter_map(|hash| u64::from_str_radix(hash, 16).ok()).collect(),
