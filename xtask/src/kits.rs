@@ -41,18 +41,18 @@ pub(crate) struct KitsArgs {
     /// Do not boot what was built.
     #[arg(long)]
     no_boot: bool,
-    /// The instruction sets to build kits for; all of them when none is named.
+    /// The instruction sets to build kits for, or `all`; those that most devices have when none is named.
     #[arg(value_name = "ISA")]
     isas: Vec<String>,
 }
 
 /// Builds the kits that are asked for, boots each, and prints a table.
 pub(crate) fn run(args: &KitsArgs) -> anyhow::Result<ExitCode> {
-    let isas = chosen(&args.isas)?;
     if args.list {
-        list(&isas);
+        list();
         return Ok(ExitCode::SUCCESS);
     }
+    let isas = chosen(&args.isas)?;
     tools::need_kit_builders(&isas)?;
     interrupt::listen()?;
     let work = Work::new(workspace::target().join("kits-build"))?;
@@ -111,9 +111,15 @@ fn take(queue: &Mutex<VecDeque<&'static Isa>>) -> Option<&'static Isa> {
     queue.lock().expect("no builder panics while it takes").pop_front()
 }
 
-/// The instruction sets of these names, or all.
+/// The word for all instruction sets.
+const ALL: &str = "all";
+
+/// The instruction sets of these names, or the usual ones.
 fn chosen(names: &[String]) -> anyhow::Result<Vec<&'static Isa>> {
     if names.is_empty() {
+        return Ok(Isa::ALL.iter().filter(|isa| isa.is_usual).collect());
+    }
+    if names.iter().any(|name| name == ALL) {
         return Ok(Isa::ALL.iter().collect());
     }
     names
@@ -121,7 +127,7 @@ fn chosen(names: &[String]) -> anyhow::Result<Vec<&'static Isa>> {
         .map(|name| {
             Isa::named(name).with_context(|| {
                 let known: Vec<&str> = Isa::ALL.iter().map(|isa| isa.name).collect();
-                format!("no kit is called `{name}`; there are {}", known.join(", "))
+                format!("no kit is called `{name}`; there are {}, and `{ALL}`", known.join(", "))
             })
         })
         .collect()
@@ -132,9 +138,9 @@ fn folder(isa: &Isa) -> PathBuf {
     all().join(isa.name)
 }
 
-fn list(isas: &[&Isa]) {
+fn list() {
     println!("{:<9} {:<22} {:<34} built", "ISA", "QEMU", "machine");
-    for isa in isas {
+    for isa in Isa::ALL {
         let built = if folder(isa).join("kit.json").exists() { "yes" } else { "no" };
         println!("{:<9} {:<22} {:<34} {built}", isa.name, isa.qemu, isa.machine.join(" "));
     }

@@ -60,6 +60,8 @@ pub(crate) struct Isa {
     pub(crate) virtio: Virtio,
     pub(crate) memory_mib: u32,
     pub(crate) console: &'static str,
+    /// Whether its kit is built when nobody names one.
+    pub(crate) is_usual: bool,
 }
 
 const ARMEL: Abi = Abi {
@@ -80,6 +82,15 @@ const ARMHF: Abi = Abi {
     musl_flags: &[],
 };
 
+const I386: Abi = Abi {
+    triplet: "i686-linux-gnu",
+    debian: "i386",
+    compiler: "i686-linux-gnu",
+    glibc_loader: "lib/ld-linux.so.2",
+    musl_loaders: &["ld-musl-i386.so.1"],
+    musl_flags: &[],
+};
+
 impl Isa {
     pub(crate) const ALL: &'static [Self] = &[
         Self {
@@ -94,6 +105,7 @@ impl Isa {
             virtio: Virtio::Mmio,
             memory_mib: 64,
             console: "ttyAMA0",
+            is_usual: true,
         },
         Self {
             name: "arm64",
@@ -117,6 +129,7 @@ impl Isa {
             virtio: Virtio::Mmio,
             memory_mib: 96,
             console: "ttyAMA0",
+            is_usual: true,
         },
         Self {
             name: "mips",
@@ -137,6 +150,7 @@ impl Isa {
             virtio: Virtio::Pci,
             memory_mib: 64,
             console: "ttyS0",
+            is_usual: true,
         },
         Self {
             name: "mipsel",
@@ -157,6 +171,7 @@ impl Isa {
             virtio: Virtio::Pci,
             memory_mib: 64,
             console: "ttyS0",
+            is_usual: true,
         },
         Self {
             name: "x86_64",
@@ -172,14 +187,7 @@ impl Isa {
                     musl_loaders: &["ld-musl-x86_64.so.1"],
                     musl_flags: &[],
                 },
-                Abi {
-                    triplet: "i686-linux-gnu",
-                    debian: "i386",
-                    compiler: "i686-linux-gnu",
-                    glibc_loader: "lib/ld-linux.so.2",
-                    musl_loaders: &["ld-musl-i386.so.1"],
-                    musl_flags: &[],
-                },
+                I386,
             ],
             qemu: "qemu-system-x86_64",
             machine: &["-M", "q35", "-cpu", "qemu64"],
@@ -187,6 +195,66 @@ impl Isa {
             virtio: Virtio::Pci,
             memory_mib: 96,
             console: "ttyS0",
+            is_usual: true,
+        },
+        Self {
+            name: "x86",
+            arch: "x86",
+            image: "arch/x86/boot/bzImage",
+            image_target: "bzImage",
+            abis: &[I386],
+            qemu: "qemu-system-x86_64",
+            machine: &["-M", "q35", "-cpu", "qemu32"],
+            qemu_package: "qemu-system-x86",
+            virtio: Virtio::Pci,
+            memory_mib: 64,
+            console: "ttyS0",
+            is_usual: false,
+        },
+        Self {
+            name: "riscv64",
+            arch: "riscv",
+            image: "arch/riscv/boot/Image",
+            image_target: "Image",
+            abis: &[Abi {
+                triplet: "riscv64-linux-gnu",
+                debian: "riscv64",
+                compiler: "riscv64-linux-gnu",
+                glibc_loader: "lib/ld-linux-riscv64-lp64d.so.1",
+                musl_loaders: &["ld-musl-riscv64.so.1"],
+                musl_flags: &[],
+            }],
+            qemu: "qemu-system-riscv64",
+            machine: &["-M", "virt", "-cpu", "rv64"],
+            qemu_package: "qemu-system-misc",
+            virtio: Virtio::Mmio,
+            memory_mib: 96,
+            console: "ttyS0",
+            is_usual: false,
+        },
+        Self {
+            name: "powerpc",
+            arch: "powerpc",
+            image: "vmlinux",
+            image_target: "vmlinux",
+            abis: &[Abi {
+                triplet: "powerpc-linux-gnu",
+                debian: "powerpc",
+                compiler: "powerpc-linux-gnu",
+                glibc_loader: "lib/ld.so.1",
+                musl_loaders: &["ld-musl-powerpc.so.1", "ld-musl-powerpc-sf.so.1"],
+                // It does not know the long double of two doubles that Debian's compiler begins with.
+                musl_flags: &["-mlong-double-64"],
+            }],
+            qemu: "qemu-system-ppc",
+            // QEMU keeps the addresses of exceptions in no snapshot where software sets them, as on ppce500. Without
+            // graphics the firmware talks to the serial port; with them it ends for want of a screen.
+            machine: &["-M", "mac99,graphics=off", "-cpu", "7400"],
+            qemu_package: "qemu-system-ppc",
+            virtio: Virtio::Pci,
+            memory_mib: 96,
+            console: "ttyS0",
+            is_usual: false,
         },
     ];
 
