@@ -5,6 +5,7 @@
 
 mod batch;
 mod indicators;
+mod samples;
 mod schema;
 mod session;
 mod store;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use komainu_ports::StoreError;
 use rusqlite::{Connection, ErrorCode};
 
+pub use samples::SqliteSampleStore;
 pub use session::SqliteSessionStore;
 pub use store::SqliteStore;
 

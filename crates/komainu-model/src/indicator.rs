@@ -80,6 +80,11 @@ impl SampleDigest {
         Self(sha256)
     }
 
+    /// The digest.
+    pub const fn sha256(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// Takes 64 hexadecimal digits.
     pub fn parse(text: &str) -> Result<Self, InvalidName> {
         let form = NameProblem::Form { expected: "64 hexadecimal digits" };

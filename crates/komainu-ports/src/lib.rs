@@ -16,6 +16,7 @@ pub mod conformance_captures;
 pub mod conformance_indicators;
 pub mod conformance_payload;
 pub mod conformance_records;
+pub mod conformance_samples;
 pub mod conformance_sandbox;
 pub mod conformance_session;
 pub mod conformance_triage;
@@ -28,9 +29,11 @@ mod memory;
 mod memory_captures;
 mod memory_indicators;
 mod memory_records;
+mod memory_samples;
 mod memory_sandbox;
 mod own_addresses;
 mod payload;
+mod samples;
 mod sandbox;
 mod sensor_captures;
 mod sensor_records;
@@ -57,16 +60,22 @@ pub use log_budget::LogBudget;
 pub use memory::MemoryStore;
 pub use memory_captures::MemoryCaptures;
 pub use memory_records::{MemoryArtifacts, MemoryRecords};
+pub use memory_samples::MemorySamples;
 pub use memory_sandbox::MemorySandbox;
 pub use own_addresses::OwnAddresses;
 pub use payload::{MemoryScanner, PatternPlace, PayloadMatch, PayloadScanner, ScanError};
+pub use samples::{
+    AttemptEnd, ElsewhereAnswer, KnownElsewhere, LookupError, NewSample, SampleCounts, SampleDigests, SampleDocument,
+    SampleEssentials, SampleIntake, SampleLease, SampleLimits, SampleLookup, SampleMention, SampleOrigin,
+    SamplePriority, SampleState, SampleStore, SampleSubmitted, SamplesError, StoredSample,
+};
 pub use sandbox::{Detonation, DetonationCost, DetonationEnd, DetonationRequest, RunAs, Sandbox, SandboxError};
 pub use sensor_captures::{
     CaptureStored, CapturesError, CapturesLimits, NewCapture, RecordedSession, SensorCaptures, StoredCapture,
 };
 pub use sensor_records::{
-    ArtifactKept, ArtifactRefused, ArtifactWriter, BatchKey, BatchStored, RecordsError, RecordsLimits, SensorArtifacts,
-    SensorKey, SensorRecords, SensorTotals, SpoolEpoch, StoredBatch,
+    ArtifactKept, ArtifactReadError, ArtifactRefused, ArtifactWriter, BatchKey, BatchStored, RecordsError,
+    RecordsLimits, SensorArtifacts, SensorKey, SensorRecords, SensorTotals, SpoolEpoch, StoredArtifact, StoredBatch,
 };
 pub use session::{
     MemorySessionStore, SessionNumber, SessionOperation, SessionSnapshot, SessionState, SessionStore,

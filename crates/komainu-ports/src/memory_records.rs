@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use komainu_model::{Confidentiality, Timestamp};
 
 use crate::sensor_records::{
-    ArtifactKept, ArtifactRefused, ArtifactWriter, BatchKey, BatchStored, RecordsError, RecordsLimits, SensorArtifacts,
-    SensorKey, SensorRecords, SensorTotals, SpoolEpoch, StoredBatch,
+    ArtifactKept, ArtifactReadError, ArtifactRefused, ArtifactWriter, BatchKey, BatchStored, RecordsError,
+    RecordsLimits, SensorArtifacts, SensorKey, SensorRecords, SensorTotals, SpoolEpoch, StoredArtifact, StoredBatch,
 };
 
 /// [`SensorRecords`] that are forgotten when they are dropped.
@@ -156,6 +156,20 @@ impl SensorArtifacts for MemoryArtifacts {
 
     fn begin(&self, sha256: &[u8; 32], _bytes: u64) -> Result<Box<dyn ArtifactWriter>, ArtifactRefused> {
         Ok(Box::new(MemoryWriter { artifacts: self.0.clone(), sha256: *sha256, contents: Vec::new() }))
+    }
+
+    fn read(&self, sha256: &[u8; 32]) -> Result<Vec<u8>, ArtifactReadError> {
+        self.contents(sha256).ok_or(ArtifactReadError::Missing)
+    }
+
+    fn artifacts(&self) -> Result<Vec<StoredArtifact>, ArtifactReadError> {
+        let artifacts = locked(&self.0);
+        let all = artifacts.iter().map(|(sha256, (confidentiality, contents))| StoredArtifact {
+            sha256: *sha256,
+            bytes: contents.len() as u64,
+            confidentiality: *confidentiality,
+        });
+        Ok(all.collect())
     }
 }
 

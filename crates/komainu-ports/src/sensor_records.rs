@@ -138,6 +138,34 @@ pub trait SensorArtifacts: Send + Sync {
     /// Begins to take an artifact of so many bytes. One that is kept already may come again: whoever has it as a whole
     /// and did not get it from a device that is not out yet shows that it is no secret of that device.
     fn begin(&self, sha256: &[u8; 32], bytes: u64) -> Result<Box<dyn ArtifactWriter>, ArtifactRefused>;
+
+    /// The contents of an artifact.
+    fn read(&self, sha256: &[u8; 32]) -> Result<Vec<u8>, ArtifactReadError>;
+
+    /// All artifacts, in the order of their digests.
+    fn artifacts(&self) -> Result<Vec<StoredArtifact>, ArtifactReadError>;
+}
+
+/// An artifact that is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredArtifact {
+    /// Its SHA-256.
+    pub sha256: [u8; 32],
+    /// The length of its contents.
+    pub bytes: u64,
+    /// Who may see it.
+    pub confidentiality: Confidentiality,
+}
+
+/// Why an artifact cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ArtifactReadError {
+    /// There is none, or no longer.
+    #[error("this artifact is not kept")]
+    Missing,
+    /// The medium failed, or what is there is damaged; trying again may help.
+    #[error("artifacts cannot be read")]
+    Unavailable(#[source] Box<dyn Error + Send + Sync>),
 }
 
 /// Takes one artifact piece by piece. What was taken of one that is not finished goes when this is dropped.

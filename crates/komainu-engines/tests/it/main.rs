@@ -5,4 +5,5 @@
 mod folder_captures;
 mod folder_records;
 mod killed;
+mod sqlite_samples;
 mod sqlite_store;

@@ -10,10 +10,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use komainu_model::Confidentiality;
-use komainu_ports::{ArtifactKept, ArtifactRefused, ArtifactWriter, SensorArtifacts};
+use komainu_ports::{
+    ArtifactKept, ArtifactReadError, ArtifactRefused, ArtifactWriter, SensorArtifacts, StoredArtifact,
+};
 use parking_lot::Mutex;
 
-use super::{ArtifactStore, Room, Sha256Digest, Unfinished};
+use super::{ArtifactError, ArtifactStore, Room, Sha256Digest, Unfinished};
 
 /// How the name of the mark ends.
 pub(super) const CONFIDENTIAL: &str = ".confidential";
@@ -51,6 +53,23 @@ impl SensorArtifacts for HubArtifacts {
             writer.new = Some((object, room));
         }
         Ok(Box::new(writer))
+    }
+
+    fn read(&self, sha256: &[u8; 32]) -> Result<Vec<u8>, ArtifactReadError> {
+        self.0.store.read(Sha256Digest(*sha256)).map_err(|error| match error {
+            ArtifactError::Missing { .. } => ArtifactReadError::Missing,
+            error => ArtifactReadError::Unavailable(error.into()),
+        })
+    }
+
+    fn artifacts(&self) -> Result<Vec<StoredArtifact>, ArtifactReadError> {
+        let all = self.0.store.list().map_err(|error| ArtifactReadError::Unavailable(error.into()))?;
+        let stored = |artifact: super::Artifact| StoredArtifact {
+            sha256: artifact.sha256.0,
+            bytes: artifact.bytes,
+            confidentiality: artifact.confidentiality,
+        };
+        Ok(all.into_iter().map(stored).collect())
     }
 }
 
