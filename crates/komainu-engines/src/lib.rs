@@ -6,6 +6,9 @@
 mod authority;
 mod courier;
 mod folder;
+#[cfg(fuzzing)]
+pub mod fuzzing;
+mod lookup;
 mod records;
 mod sensor_captures;
 mod sensor_records;
@@ -14,6 +17,7 @@ mod sqlite;
 pub use authority::{LocalAuthority, OpenAuthorityError, ServerCertificate};
 pub use courier::{CourierConfig, CourierConfigError, CourierSet, SmtpConfig, SmtpLogin, SmtpTls, WebhookConfig};
 pub use folder::{DataFolder, DataFolderError};
+pub use lookup::{ListProblem, ListRead, LookupConfig, LookupConfigError, RemoteLookup, SampleLookups, lookups};
 pub use sensor_captures::FolderCaptures;
 pub use sensor_records::FolderRecords;
-pub use sqlite::{SqliteSessionStore, SqliteStore};
+pub use sqlite::{SqliteSampleStore, SqliteSessionStore, SqliteStore};
