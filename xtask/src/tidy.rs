@@ -43,6 +43,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("komainu-jail", &[]),
     ("komainu-analysis", &["komainu-model", "komainu-trace"]),
     ("komainu-stix", &[]),
+    (
+        "komainu-lab",
+        &["komainu-analysis", "komainu-model", "komainu-ports", "komainu-stix", "komainu-trace", "komainu-triage"],
+    ),
     ("komainu-relay", &["komainu-model", "komainu-ports"]),
     ("komainu-confined", &[]),
     ("komainu-triage", &[]),
@@ -62,6 +66,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "komainu-gateway",
             "komainu-intel",
             "komainu-jail",
+            "komainu-lab",
             "komainu-model",
             "komainu-netsim",
             "komainu-pipeline",
