@@ -1,5 +1,6 @@
-//! The names of the hub's log events, as they stand in the field `event`. They are an interface: operators filter and
-//! alert by them. `docs/events.md` says what each means and which fields it has; a test compares the two.
+//! The names of the hub's log events, and of those who speak VirusTotal's API, as they stand in the field `event`. They are
+//! an interface: operators filter and alert by them. `docs/events.md` says what each means and which fields it has; a test
+//! compares the two.
 
 /// A sensor came that was not heard of before, or not for a while.
 pub(crate) const SENSOR_SEEN: &str = "hub.sensor_seen";
@@ -13,10 +14,39 @@ pub(crate) const RECORDS_REMOVED: &str = "hub.records_removed";
 pub(crate) const CAPTURES_REMOVED: &str = "hub.captures_removed";
 /// Records, an artifact or a capture could not be kept.
 pub(crate) const NOT_KEPT: &str = "hub.not_kept";
+/// An artifact is kept, and is no sample yet.
+pub(crate) const SAMPLE_NOT_SUBMITTED: &str = "hub.sample_not_submitted";
+/// In which visits samples came is not kept.
+pub(crate) const MENTIONS_NOT_KEPT: &str = "hub.mentions_not_kept";
+
+/// A file was handed in.
+pub(crate) const VIRUSTOTAL_TAKEN_IN: &str = "virustotal.taken_in";
+/// A file was handed in and could not be kept.
+pub(crate) const VIRUSTOTAL_NOT_KEPT: &str = "virustotal.not_kept";
+/// Somebody came with a key that is none.
+pub(crate) const VIRUSTOTAL_REFUSED: &str = "virustotal.refused";
+/// A store failed.
+pub(crate) const VIRUSTOTAL_UNAVAILABLE: &str = "virustotal.unavailable";
+/// A document of the laboratory cannot be read.
+pub(crate) const VIRUSTOTAL_UNREADABLE: &str = "virustotal.unreadable";
 
 /// All of them, for the test.
 #[cfg(test)]
-const ALL: &[&str] = &[SENSOR_SEEN, SENSOR_REFUSED, RECORDS_MISSING, RECORDS_REMOVED, CAPTURES_REMOVED, NOT_KEPT];
+const ALL: &[&str] = &[
+    SENSOR_SEEN,
+    SENSOR_REFUSED,
+    RECORDS_MISSING,
+    RECORDS_REMOVED,
+    CAPTURES_REMOVED,
+    NOT_KEPT,
+    SAMPLE_NOT_SUBMITTED,
+    MENTIONS_NOT_KEPT,
+    VIRUSTOTAL_TAKEN_IN,
+    VIRUSTOTAL_NOT_KEPT,
+    VIRUSTOTAL_REFUSED,
+    VIRUSTOTAL_UNAVAILABLE,
+    VIRUSTOTAL_UNREADABLE,
+];
 
 #[cfg(test)]
 mod tests {
@@ -26,10 +56,10 @@ mod tests {
     fn the_documentation_lists_the_same_events() {
         let documented: Vec<&str> = include_str!("../../../docs/events.md")
             .lines()
-            .filter_map(|line| line.strip_prefix("| `hub.")?.split('`').next())
+            .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+            .filter(|name| name.starts_with("hub.") || name.starts_with("virustotal."))
             .collect();
-        let names: Vec<&str> = ALL.iter().map(|name| name.strip_prefix("hub.").unwrap()).collect();
-        assert_eq!(documented, names);
+        assert_eq!(documented, ALL);
     }
 
     /// A name that is declared and not in `ALL` would escape the comparison.

@@ -4,13 +4,14 @@
 //! as AWS's services write them. A request is authenticated by its signature ([`auth`]), routed to an operation by
 //! the tables of `komainu-aws`, run by one plain function of the operation's module, and answered as its service
 //! writes outputs and errors ([`dispatch`], [`error`]). What sensors hand in comes with a certificate instead
-//! ([`sensors`]).
+//! ([`sensors`]), and VirusTotal's clients ask the laboratory with an access key in a header ([`virustotal`]).
 //!
 //! The crate decides nothing about devices: rules live in the cores (`komainu-registry`, `komainu-detect`,
 //! `komainu-respond`); here their decisions are committed to the store and shown to clients.
 
 mod auth;
 mod control;
+mod digests;
 mod dispatch;
 mod enroll;
 mod error;
@@ -27,6 +28,7 @@ mod sensors;
 mod server;
 mod sns;
 mod sts;
+mod virustotal;
 mod websocket;
 
 use std::sync::Arc;
@@ -34,7 +36,8 @@ use std::sync::Arc;
 use komainu_aws::sigv4::ReplayGuard;
 use komainu_model::{AccessKeyId, Scope};
 use komainu_ports::{
-    Authority, Broker, Clock, IdSource, OwnAddresses, SensorArtifacts, SensorCaptures, SensorRecords, Store,
+    Authority, Broker, Clock, IdSource, OwnAddresses, SampleIntake, SampleStore, SensorArtifacts, SensorCaptures,
+    SensorRecords, Store,
 };
 
 pub use control::{AccessKeyError, ControlPlane, ControlRules};
@@ -45,6 +48,7 @@ use parking_lot::Mutex;
 use sensors::SensorRoll;
 pub use sensors::{SensorHealth, SensorStatus};
 pub use server::Server;
+use virustotal::Desk;
 
 /// What the control plane is made of.
 pub struct ApiParts {
@@ -58,6 +62,10 @@ pub struct ApiParts {
     pub records: Arc<dyn SensorRecords>,
     /// Where the artifacts that they send are kept.
     pub artifacts: Arc<dyn SensorArtifacts>,
+    /// The laboratory's samples.
+    pub samples: Arc<dyn SampleStore>,
+    /// Where samples come in.
+    pub intake: Arc<dyn SampleIntake>,
     /// Where the captures that they send are kept.
     pub captures: Arc<dyn SensorCaptures>,
     /// Who belongs to the house; sensors that are heard of are noted there.
@@ -86,9 +94,12 @@ pub struct Api {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) records: Arc<dyn SensorRecords>,
     pub(crate) artifacts: Arc<dyn SensorArtifacts>,
+    pub(crate) samples: Arc<dyn SampleStore>,
+    pub(crate) intake: Arc<dyn SampleIntake>,
     pub(crate) captures: Arc<dyn SensorCaptures>,
     pub(crate) own: Arc<OwnAddresses>,
     pub(crate) roll: SensorRoll,
+    pub(crate) desk: Desk,
     pub(crate) broker: Arc<dyn Broker>,
     pub(crate) authority: Arc<dyn Authority>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -100,17 +111,20 @@ pub struct Api {
 impl Api {
     /// A control plane of these parts.
     pub fn new(parts: ApiParts) -> Arc<Self> {
-        let ApiParts { config, control, store, records, artifacts, captures, own, broker, authority, clock, ids } =
-            parts;
+        let ApiParts { config, control, store, records, artifacts, samples, intake, captures, own, .. } = parts;
+        let ApiParts { broker, authority, clock, ids, .. } = parts;
         Arc::new(Self {
             config,
             control,
             store,
             records,
             artifacts,
+            samples,
+            intake,
             captures,
             own,
             roll: SensorRoll::default(),
+            desk: Desk::default(),
             broker,
             authority,
             clock,

@@ -18,7 +18,7 @@ use tracing::{debug, info, warn};
 use crate::auth::Claimed;
 use crate::dispatch::{CallContext, OwnedRequest};
 use crate::error::{ApiError, ErrorKind};
-use crate::{Api, Caller, iot_data, public, sensors, websocket};
+use crate::{Api, Caller, iot_data, public, sensors, virustotal, websocket};
 
 /// The largest body of a request, in bytes. The largest legitimate one is a batch of SNS messages, 256 KiB before it
 /// is percent-encoded into a form.
@@ -52,6 +52,8 @@ pub(crate) async fn answer(
         exchange.upgrade(&mut request, upgraded)
     } else if sensors::is_meant(&request) {
         sensors::answer(&exchange.api, &exchange.peer, request).await
+    } else if virustotal::is_meant(&request) {
+        virustotal::answer(&exchange.api, &exchange.peer, request).await
     } else if let Some(response) = public::answer(&exchange.api, &request, &exchange.request_id).await {
         response
     } else if is_device_publish(&request, &exchange.peer) {

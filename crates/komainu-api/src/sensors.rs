@@ -3,19 +3,21 @@
 //! | request | body | answered when |
 //! |---|---|---|
 //! | `POST /komainu/v1/sensors/NAME/records?epoch=E&sequence=N` | lines of `{"log":"eve","line":{…}}` | they are durable |
-//! | `HEAD /komainu/v1/sensors/NAME/artifacts/SHA256` | | at once: 200 or 404 |
+//! | `HEAD /komainu/v1/sensors/NAME/artifacts/SHA256` | | at once: 200 or 404; what is held counts as if it had been brought |
 //! | `PUT /komainu/v1/sensors/NAME/artifacts/SHA256` | the contents | they are durable |
 //! | `PUT /komainu/v1/sensors/NAME/captures/SESSION` | the packets of a session, pcapng | they are durable |
 //! | `POST /komainu/v1/sensors/NAME/health` | one JSON object | at once |
 //!
 //! A sensor is an authenticated stranger: it stands on a hostile network and may have been taken over. It can hand in
-//! what it likes in its own name, within bounds, and nothing in another's; nothing of it is believed or interpreted here.
+//! what it likes in its own name, within bounds, and nothing in another's. Nothing of it is believed; all that is read of it
+//! is which artifacts came in which visits, for the laboratory.
 
 mod artifacts;
 mod captures;
 mod health;
 mod lines;
 mod roll;
+mod samples;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -199,9 +201,13 @@ impl Asked {
                 keep_records(api, BatchKey { sensor, epoch, sequence }, body, now).await
             }
             What::HoldsArtifact(sha256) => {
-                let artifacts = api.artifacts.clone();
-                let held = blocking(move || artifacts.holds(&sha256)).await?;
-                let confidentiality = held.ok_or(Refusal::NotFound)?;
+                let taker = api.clone();
+                let held = blocking(move || {
+                    let held = taker.artifacts.holds(&sha256)?;
+                    samples::submit_again(&taker, &sensor, sha256, held);
+                    Some(held)
+                });
+                let confidentiality = held.await?.ok_or(Refusal::NotFound)?;
                 let mut response = respond(StatusCode::OK, "application/octet-stream", Bytes::new());
                 response.headers_mut().insert(CONFIDENTIAL, word_of(confidentiality));
                 Ok(response)
@@ -253,8 +259,16 @@ async fn keep_records(
     lines: Bytes,
     now: Timestamp,
 ) -> Result<Response<Full<Bytes>>, Refusal> {
-    let (records, key) = (api.records.clone(), batch.clone());
-    let stored = blocking(move || records.put(&key, &lines, now)).await?;
+    let (taker, key) = (api.clone(), batch.clone());
+    let stored = blocking(move || {
+        let stored = taker.records.put(&key, &lines, now);
+        // One that is known is looked through as well: the server may have ended between the two.
+        if stored.is_ok() {
+            samples::mention(&taker, &key.sensor, &lines);
+        }
+        stored
+    });
+    let stored = stored.await?;
     let BatchKey { sensor, epoch, sequence } = batch;
     match stored {
         Ok(BatchStored::Known) => Ok(json(StatusCode::OK, r#"{"stored":"known"}"#.to_owned())),
@@ -332,6 +346,8 @@ pub(crate) fn fuzz(bytes: &[u8]) {
                 .all(|line| { line.ends_with(b"\n") && serde_json::from_slice::<serde::de::IgnoredAny>(line).is_ok() })
         );
     }
+    let (mentions, _) = lines::mentions(bytes);
+    assert!(mentions.len() <= lines::MENTIONS_MAX);
     if let Ok(health) = SensorHealth::read(bytes) {
         assert!(health.version.len() <= 64 && health.doors.len() <= 64);
     }

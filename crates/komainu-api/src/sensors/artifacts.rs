@@ -3,17 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::digest;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::{Response, StatusCode};
 use komainu_model::Confidentiality;
-use komainu_ports::{ArtifactKept, ArtifactRefused, ArtifactWriter, SensorKey};
+use komainu_ports::{ArtifactKept, ArtifactRefused, ArtifactWriter, SampleDigests, SensorKey};
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
-use super::{Refusal, blocking};
+use super::{Refusal, blocking, samples};
+use crate::digests::Digesting;
 use crate::request::json;
 use crate::{Api, events};
 
@@ -27,7 +27,7 @@ const ARTIFACT_READ_TIMEOUT: Duration = Duration::from_secs(300);
 /// artifact takes in memory.
 const PIECE_BYTES: usize = 64 * 1024;
 
-/// Keeps the artifact that a sensor brings, if it is what its digest says.
+/// Keeps the artifact that a sensor brings, if it is what its digest says, and hands it to the laboratory.
 pub(super) async fn keep(
     api: &Arc<Api>,
     sensor: &SensorKey,
@@ -50,14 +50,17 @@ pub(super) async fn keep(
     };
     let artifacts = api.artifacts.clone();
     let writer = blocking(move || artifacts.begin(&sha256, bytes)).await?;
-    let (written, is_right) = write(body, writer, sha256).await?;
+    let (written, digests) = write(body, writer).await?;
     let writer = written.map_err(no_room)?;
-    if !is_right {
+    if *digests.sha256.sha256() != sha256 {
         return Err(Refusal::Malformed("the contents do not have this SHA-256".to_owned()));
     }
     match blocking(move || writer.finish(confidentiality)).await? {
         ArtifactKept::Yes => {
             api.roll.note_artifact(sensor);
+            let (api, sensor) = (api.clone(), sensor.clone());
+            // It is kept, and the sensor may forget it, whatever the laboratory says.
+            let _ = blocking(move || samples::submit(&api, &sensor, digests, bytes, confidentiality)).await;
             Ok(json(StatusCode::OK, "{}".to_owned()))
         }
         ArtifactKept::No => Err(no_room(ArtifactRefused)),
@@ -67,12 +70,12 @@ pub(super) async fn keep(
 /// What takes the pieces of a body, as long as it takes them.
 type Taking = Result<Box<dyn ArtifactWriter>, ArtifactRefused>;
 
-/// Writes a body as it comes; says whether it has the digest. A body that breaks off leaves nothing: the writer is
+/// Writes a body as it comes; gives its digests. A body that breaks off leaves nothing: the writer is
 /// dropped. One that is not taken is read to its end all the same: an answer that overtakes the body may be lost on the
 /// way, and the sensor would come with it again and again.
-async fn write(mut body: Incoming, mut writer: Taking, sha256: [u8; 32]) -> Result<(Taking, bool), Refusal> {
+async fn write(mut body: Incoming, mut writer: Taking) -> Result<(Taking, SampleDigests), Refusal> {
     let until = Instant::now() + ARTIFACT_READ_TIMEOUT;
-    let mut digest = digest::Context::new(&digest::SHA256);
+    let mut digesting = Digesting::new();
     let mut piece = Vec::with_capacity(PIECE_BYTES);
     loop {
         // A body that broke off is no reason to throw the artifact away: the sensor may send it again.
@@ -82,16 +85,16 @@ async fn write(mut body: Incoming, mut writer: Taking, sha256: [u8; 32]) -> Resu
             piece.extend_from_slice(&frame.map_err(|_| Refusal::Busy)?.into_data().unwrap_or_default());
         }
         if piece.len() >= PIECE_BYTES || is_over {
-            (writer, digest, piece) = blocking(move || {
-                digest.update(&piece);
+            (writer, digesting, piece) = blocking(move || {
+                digesting.update(&piece);
                 let writer = writer.and_then(|mut writer| writer.write(&piece).map(|()| writer));
                 piece.clear();
-                (writer, digest, piece)
+                (writer, digesting, piece)
             })
             .await?;
         }
         if is_over {
-            return Ok((writer, digest.finish().as_ref() == sha256));
+            return Ok((writer, digesting.finish()));
         }
     }
 }

@@ -54,6 +54,8 @@ pub(crate) struct SensorRoll {
     pub(super) removed: LogBudget,
     pub(super) captures_removed: LogBudget,
     pub(super) not_kept: LogBudget,
+    pub(super) not_submitted: LogBudget,
+    pub(super) mentions_not_kept: LogBudget,
 }
 
 #[derive(Debug, Default)]
@@ -73,6 +75,8 @@ impl Default for SensorRoll {
             removed: LogBudget::default(),
             captures_removed: LogBudget::default(),
             not_kept: LogBudget::default(),
+            not_submitted: LogBudget::default(),
+            mentions_not_kept: LogBudget::default(),
         }
     }
 }

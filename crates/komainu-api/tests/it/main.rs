@@ -10,4 +10,5 @@ mod notifications;
 mod operations;
 mod requests;
 mod sensors;
+mod virustotal;
 mod world;

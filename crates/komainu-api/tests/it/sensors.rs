@@ -4,14 +4,17 @@ use std::time::Duration;
 
 use komainu_api::SensorHealth;
 use komainu_model::{
-    Certificate, CertificateId, CertificateMode, CertificateStatus, Change, Confidentiality, Record, Scope, Thing,
-    ThingName, ThingPrincipal, ThingPrincipalType, Timestamp,
+    Certificate, CertificateId, CertificateMode, CertificateStatus, Change, Confidentiality, Record, SampleDigest,
+    Scope, SensorName, SessionId, Thing, ThingName, ThingPrincipal, ThingPrincipalType, Timestamp,
 };
-use komainu_ports::{SensorCaptures, SensorKey, SensorRecords};
+use komainu_ports::{
+    SampleOrigin, SamplePriority, SampleState, SampleStore, SensorArtifacts, SensorCaptures, SensorKey, SensorRecords,
+    StoredSample,
+};
 use tokio::io::AsyncWriteExt;
 
 use crate::client::{Answer, Ask};
-use crate::world::World;
+use crate::world::{WAITING_MAX, World};
 
 const TOKYO: CertificateId = CertificateId::from_sha256([1; 32]);
 const OSAKA: CertificateId = CertificateId::from_sha256([2; 32]);
@@ -261,6 +264,101 @@ async fn an_artifact_comes_in_pieces_and_one_that_breaks_off_is_not_kept() {
     assert_eq!(send(&world, Some(TOKYO), "HEAD", &target, b"").await.status, 404);
     assert_eq!(send(&world, Some(TOKYO), "PUT", &target, &[b'a'; 1_000_000]).await.status, 200);
     assert_eq!(send(&world, Some(TOKYO), "HEAD", &target, b"").await.status, 200);
+}
+
+/// SHA-256 of "abc", FIPS 180-4.
+const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+fn sample(world: &World) -> Option<StoredSample> {
+    world.samples.sample(&SampleDigest::parse(ABC).unwrap()).unwrap()
+}
+
+fn visit(session: Option<&str>) -> SampleOrigin {
+    let session = session.map(|session| SessionId::parse(session).unwrap());
+    SampleOrigin::Sensor { sensor: SensorName::parse("tokyo").unwrap(), session }
+}
+
+#[tokio::test]
+async fn an_artifact_becomes_a_sample_and_counts_each_time() {
+    let world = world();
+    let put = async |mark: &str| {
+        let ask = Ask::new("PUT", &format!("/komainu/v1/sensors/tokyo/artifacts/{ABC}"), b"abc");
+        ask.header("komainu-confidential", mark).send(&mut world.connect_as(Some(TOKYO))).await.status
+    };
+    assert_eq!(put("yes").await, 200);
+    let first = sample(&world).unwrap();
+    assert_eq!((first.bytes, first.times, first.priority), (3, 1, SamplePriority::Ordinary));
+    assert_eq!((first.confidentiality, first.origins), (Confidentiality::Confidential, vec![visit(None)]));
+    // FIPS 180-4 and RFC 1321.
+    let sha1 = [0xa9, 0x99, 0x3e, 0x36, 0x47, 0x06, 0x81, 0x6a, 0xba, 0x3e];
+    let md5 = [0x90, 0x01, 0x50, 0x98, 0x3c, 0xd2, 0x4f, 0xb0];
+    assert!(first.digests.sha1.starts_with(&sha1) && first.digests.md5.starts_with(&md5), "{:?}", first.digests);
+    assert!(matches!(first.state, SampleState::Waiting { attempts: 0, .. }));
+    assert_eq!(put("no").await, 200);
+    let again = sample(&world).unwrap();
+    assert_eq!((again.times, again.confidentiality), (2, Confidentiality::Open));
+    let target = format!("tokyo/artifacts/{ABC}");
+    assert_eq!(send(&world, Some(TOKYO), "PUT", &target, b"abd").await.status, 400);
+    assert_eq!(sample(&world).unwrap().times, 2, "what is not kept does not count");
+    // Another sensor got it as well, and need not bring it.
+    let target = format!("osaka/artifacts/{ABC}");
+    assert_eq!(send(&world, Some(OSAKA), "HEAD", &target, b"").await.status, 200);
+    let seen = sample(&world).unwrap();
+    assert_eq!((seen.times, seen.origins.len(), seen.confidentiality), (3, 2, Confidentiality::Open));
+    let unknown = format!("osaka/artifacts/{}", "0".repeat(64));
+    assert_eq!(send(&world, Some(OSAKA), "HEAD", &unknown, b"").await.status, 404);
+    assert_eq!(world.samples.counts().unwrap().waiting, 1);
+}
+
+#[tokio::test]
+async fn an_artifact_is_kept_though_the_laboratory_takes_none() {
+    let world = world();
+    let sha256 = *SampleDigest::parse(ABC).unwrap().sha256();
+    let put = async |sha256: &str, body: &[u8]| {
+        send(&world, Some(TOKYO), "PUT", &format!("tokyo/artifacts/{sha256}"), body).await.status
+    };
+    world.intake.set_broken(true);
+    assert_eq!(put(ABC, b"abc").await, 200);
+    assert_eq!((world.artifacts.holds(&sha256).is_some(), sample(&world)), (true, None));
+    world.intake.set_broken(false);
+    // SHA-256 of "a", "b" and "c" (sha256sum).
+    for (sha256, body) in [
+        ("ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb", b"a"),
+        ("3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d", b"b"),
+        ("2e7d2c03a9507ae265ecf5b5356885a53393a2029d241394997265a1a25aefc6", b"c"),
+    ] {
+        assert_eq!(put(sha256, body).await, 200);
+    }
+    assert_eq!(world.samples.counts().unwrap().waiting, WAITING_MAX);
+    assert_eq!(put(ABC, b"abc").await, 200, "the laboratory has no room");
+    assert_eq!((world.artifacts.artifacts().unwrap().len(), sample(&world)), (4, None));
+}
+
+#[tokio::test]
+async fn records_say_in_which_visits_samples_came() {
+    let world = world();
+    let line = |session: &str| {
+        let told = format!(r#"{{"session":{{"id":"{session}"}},"artifacts":[{{"sha256":"{ABC}","stored":true}}]}}"#);
+        format!("{{\"log\":\"honeypot\",\"line\":{{\"event_type\":\"honeypot\",\"honeypot\":{told}}}}}\n")
+    };
+    // A mention may come before the content.
+    assert_eq!(batch(&world, 0, (line("s1") + &line("not a session")).as_bytes()).await.status, 200);
+    assert_eq!(send(&world, Some(TOKYO), "PUT", &format!("tokyo/artifacts/{ABC}"), b"abc").await.status, 200);
+    let visits = |sessions: &[Option<&str>]| {
+        let mut expected: Vec<_> = sessions.iter().map(|session| visit(*session)).collect();
+        let mut seen = sample(&world).unwrap().origins;
+        expected.sort();
+        seen.sort();
+        assert_eq!(seen, expected);
+    };
+    visits(&[None, Some("s1")]);
+    // The server ended between keeping a batch and noting what it speaks of: the batch comes again.
+    world.intake.set_broken(true);
+    assert_eq!(batch(&world, 1, line("s2").as_bytes()).await.json()["stored"].as_str(), Some("new"));
+    visits(&[None, Some("s1")]);
+    world.intake.set_broken(false);
+    assert_eq!(batch(&world, 1, line("s2").as_bytes()).await.json()["stored"].as_str(), Some("known"));
+    visits(&[None, Some("s1"), Some("s2")]);
 }
 
 fn elsewhere() -> Scope {

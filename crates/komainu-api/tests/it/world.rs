@@ -1,17 +1,20 @@
 //! A control plane with everything around it in memory.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use komainu_api::{Api, ApiConfig, ApiParts, ControlPlane, ControlRules, Server};
 use komainu_detect::ValidationRules;
 use komainu_model::{
-    AccessKeyId, AccountId, CertificateId, Change, ClientId, DisconnectReason, NotificationSignature, Region, Scope,
-    SecretKey, Timestamp,
+    AccessKeyId, AccountId, CertificateId, Change, ClientId, DisconnectReason, NotificationSignature, Region,
+    SampleDigest, Scope, SecretKey, Timestamp,
 };
 use komainu_ports::{
-    Authority, AuthorityError, BoxFuture, Broker, BrokerError, ByteStream, CapturesLimits, CertificateSubject,
+    Authority, AuthorityError, BoxFuture, Broker, BrokerError, ByteStream, CapturesLimits, CertificateSubject, Clock,
     HttpHandoff, IssuedCertificate, IssuedKeyPair, ManualClock, MemoryArtifacts, MemoryCaptures, MemoryRecords,
-    MemoryStore, MeterReading, OutboundMessage, PeerInfo, RecordsLimits, SeededIds, Store, WebSocketIdentity,
+    MemorySamples, MemoryStore, MeterReading, NewSample, OutboundMessage, PeerInfo, RecordsLimits, SampleIntake,
+    SampleLimits, SampleMention, SamplePriority, SampleStore, SampleSubmitted, SamplesError, SeededIds, Store,
+    WebSocketIdentity,
 };
 use komainu_respond::RespondRules;
 use parking_lot::Mutex;
@@ -25,6 +28,9 @@ pub(crate) const ACCOUNT: &str = "123456789012";
 pub(crate) const KEY_ID: &str = "AKIDEXAMPLEEXAMPLE00";
 pub(crate) const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 
+/// So many samples may wait.
+pub(crate) const WAITING_MAX: u64 = 3;
+
 /// A control plane without a listener: connections are handed to it.
 pub(crate) struct World {
     pub(crate) server: Arc<Server>,
@@ -34,6 +40,8 @@ pub(crate) struct World {
     pub(crate) records: Arc<MemoryRecords>,
     pub(crate) artifacts: Arc<MemoryArtifacts>,
     pub(crate) captures: Arc<MemoryCaptures>,
+    pub(crate) samples: Arc<MemorySamples>,
+    pub(crate) intake: Arc<Door>,
     pub(crate) control: Arc<ControlPlane>,
     pub(crate) clock: Arc<ManualClock>,
 }
@@ -51,6 +59,9 @@ impl World {
         let records = Arc::new(MemoryRecords::new(RecordsLimits::default()));
         let artifacts = Arc::new(MemoryArtifacts::default());
         let captures = Arc::new(MemoryCaptures::new(CapturesLimits::default()));
+        let limits = SampleLimits { waiting_max: WAITING_MAX, ..SampleLimits::default() };
+        let samples = Arc::new(MemorySamples::new(limits));
+        let intake = Arc::new(Door::new(samples.clone(), clock.clone()));
         let broker = Arc::new(RecordingBroker::default());
         let ids = Arc::new(SeededIds::new(1));
         let rules = ControlRules {
@@ -69,12 +80,15 @@ impl World {
             records: records.clone(),
             artifacts: artifacts.clone(),
             captures: captures.clone(),
+            samples: samples.clone(),
+            intake: intake.clone(),
             broker: broker.clone(),
             authority: Arc::new(NoAuthority),
             clock: clock.clone(),
             ids,
         });
-        Self { server: Server::new(api.clone()), api, broker, store, records, artifacts, captures, control, clock }
+        let server = Server::new(api.clone());
+        Self { server, api, broker, store, records, artifacts, captures, samples, intake, control, clock }
     }
 
     /// A connection in clear text.
@@ -99,6 +113,46 @@ impl World {
     /// The scope that requests are signed for.
     pub(crate) fn scope() -> Scope {
         Scope { account: AccountId::parse(ACCOUNT).unwrap(), region: Region::parse("eu-west-1").unwrap() }
+    }
+}
+
+/// The door of the laboratory, with nobody behind it. It can be out of order.
+pub(crate) struct Door {
+    samples: Arc<MemorySamples>,
+    clock: Arc<ManualClock>,
+    is_broken: AtomicBool,
+}
+
+impl Door {
+    fn new(samples: Arc<MemorySamples>, clock: Arc<ManualClock>) -> Self {
+        Self { samples, clock, is_broken: AtomicBool::new(false) }
+    }
+
+    /// From now on the medium fails, or does not.
+    pub(crate) fn set_broken(&self, is_broken: bool) {
+        self.is_broken.store(is_broken, Ordering::Relaxed);
+    }
+
+    fn whole(&self) -> Result<(), SamplesError> {
+        let failure = || SamplesError::Unavailable { doing: "writing", source: "the disk is gone".into() };
+        if self.is_broken.load(Ordering::Relaxed) { Err(failure()) } else { Ok(()) }
+    }
+}
+
+impl SampleIntake for Door {
+    fn submit(&self, sample: &NewSample) -> Result<SampleSubmitted, SamplesError> {
+        self.whole()?;
+        self.samples.submit(sample, self.clock.now())
+    }
+
+    fn mention(&self, mentions: &[SampleMention]) -> Result<(), SamplesError> {
+        self.whole()?;
+        self.samples.mention(mentions, self.clock.now())
+    }
+
+    fn again(&self, sample: &SampleDigest, priority: SamplePriority) -> Result<bool, SamplesError> {
+        self.whole()?;
+        self.samples.again(sample, priority, self.clock.now())
     }
 }
 
