@@ -23,6 +23,7 @@ use komainu_ports::{Authority, BoxFuture, Courier, DeliveryOutcome};
 use self::links::Links;
 use self::smtp::SmtpCourier;
 use self::webhook::WebhookCourier;
+pub(crate) use self::words::visible;
 
 /// The longest error that is kept of an attempt, in characters; servers may answer with pages.
 const ERROR_CHARS_MAX: usize = 300;

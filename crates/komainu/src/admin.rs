@@ -21,6 +21,7 @@ use tokio::sync::Semaphore;
 use crate::config::Config;
 use crate::indicators::{IndicatorsReply, IndicatorsRequest};
 use crate::operator::Operator;
+use crate::samples::{SamplesReply, SamplesRequest};
 
 /// The socket's name in the data folder.
 const SOCKET_NAME: &str = "admin.sock";
@@ -48,6 +49,8 @@ pub(crate) enum AdminRequest {
     CreateAccessKey { given: Option<(String, String)> },
     /// Something about indicators.
     Indicators(IndicatorsRequest),
+    /// Something about samples.
+    Samples(SamplesRequest),
     /// List access keys.
     ListAccessKeys,
     /// Make an access key useless.
@@ -63,6 +66,8 @@ pub(crate) enum AdminReply {
     Sensors(Vec<SensorLine>),
     /// What was asked about indicators.
     Indicators(IndicatorsReply),
+    /// What was asked about samples.
+    Samples(SamplesReply),
     /// The key was made; this is the only time its secret is shown.
     AccessKeyCreated { id: String, secret: String },
     /// All keys, in the order of their ids.
@@ -138,6 +143,7 @@ impl fmt::Display for AdminReply {
             }
             Self::Sensors(sensors) => sensors.iter().try_for_each(|sensor| write!(f, "{sensor}")),
             Self::Indicators(reply) => write!(f, "{reply}"),
+            Self::Samples(reply) => write!(f, "{reply}"),
             Self::AccessKeyCreated { id, secret } => {
                 writeln!(f, "AWS_ACCESS_KEY_ID={id}")?;
                 writeln!(f, "AWS_SECRET_ACCESS_KEY={secret}")

@@ -38,6 +38,7 @@ pub(crate) struct Config {
     pub(crate) hub: HubSection,
     pub(crate) outpost: OutpostSection,
     pub(crate) sandbox: SandboxSection,
+    pub(crate) lab: LabSection,
     pub(crate) log: Log,
 }
 
@@ -62,6 +63,94 @@ impl Default for SandboxSection {
         let (kits, snapshots) = (PathBuf::from("target/kits"), PathBuf::from("komainu-data/snapshots"));
         Self { kits, snapshots, qemu: None, user: None, runs_at_once: None }
     }
+}
+
+/// The laboratory of `komainu serve`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LabSection {
+    /// Whether the server examines samples.
+    pub(crate) run: bool,
+    /// Samples at the same time; without it as many as there are processors.
+    pub(crate) workers: Option<usize>,
+    /// How many seconds a sample runs at most.
+    pub(crate) seconds: u64,
+    /// A run is ended once it has shown nothing new for so many seconds; 0: never.
+    pub(crate) quiet_seconds: u64,
+    /// Files with rules in Sigma, or folders with such files, beside those that are built in.
+    pub(crate) rules: Vec<PathBuf>,
+    /// Files with rules of YARA, or folders with such files, beside those that are built in.
+    pub(crate) yara: Vec<PathBuf>,
+    /// Who may see reports in STIX (Traffic Light Protocol).
+    pub(crate) tlp: TlpSetting,
+    /// A file with a key of VirusTotal's; without it, VirusTotal is not asked.
+    pub(crate) virustotal_key_file: Option<PathBuf>,
+    /// The beginning of its addresses.
+    pub(crate) virustotal_url: String,
+    /// The least seconds between two questions to it.
+    pub(crate) virustotal_pause_s: u64,
+    /// A file with a key of MalwareBazaar's; without it, MalwareBazaar is not asked.
+    pub(crate) malwarebazaar_key_file: Option<PathBuf>,
+    /// The beginning of its addresses.
+    pub(crate) malwarebazaar_url: String,
+    /// The least seconds between two questions to it.
+    pub(crate) malwarebazaar_pause_s: u64,
+    /// Files with digests of samples that are known.
+    pub(crate) known_lists: Vec<PathBuf>,
+    /// A file with root certificates (PEM) that are trusted besides the system's.
+    pub(crate) extra_roots_file: Option<PathBuf>,
+}
+
+impl LabSection {
+    fn check(&self) -> anyhow::Result<()> {
+        /// As the sandbox has it.
+        const SECONDS_MAX: u64 = 900;
+        /// A day: a longer one asks about nothing that comes in.
+        const PAUSE_S_MAX: u64 = 24 * 3600;
+        if self.workers.is_some_and(|workers| !(1..=64).contains(&workers)) {
+            bail!("lab.workers must be from 1 to 64");
+        }
+        if !(1..=SECONDS_MAX).contains(&self.seconds) || self.quiet_seconds > SECONDS_MAX {
+            bail!("lab.seconds must be from 1 to {SECONDS_MAX}, and lab.quiet_seconds from 0 to {SECONDS_MAX}");
+        }
+        if self.virustotal_pause_s > PAUSE_S_MAX || self.malwarebazaar_pause_s > PAUSE_S_MAX {
+            bail!("lab.virustotal_pause_s and lab.malwarebazaar_pause_s must be from 0 to {PAUSE_S_MAX}");
+        }
+        Ok(())
+    }
+}
+
+impl Default for LabSection {
+    fn default() -> Self {
+        Self {
+            run: true,
+            workers: None,
+            seconds: 60,
+            quiet_seconds: 10,
+            rules: Vec::new(),
+            yara: Vec::new(),
+            tlp: TlpSetting::Green,
+            virustotal_key_file: None,
+            virustotal_url: "https://www.virustotal.com".into(),
+            // A public key may ask four times a minute.
+            virustotal_pause_s: 15,
+            malwarebazaar_key_file: None,
+            malwarebazaar_url: "https://mb-api.abuse.ch".into(),
+            malwarebazaar_pause_s: 1,
+            known_lists: Vec::new(),
+            extra_roots_file: None,
+        }
+    }
+}
+
+/// Who may see a report (Traffic Light Protocol 1.0, as STIX 2.1 has it).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum TlpSetting {
+    White,
+    Green,
+    Amber,
+    Red,
 }
 
 /// Whose installation it is.
@@ -551,6 +640,7 @@ fn check(table: &toml::Table) -> anyhow::Result<Config> {
     if !(1..=3650).contains(&config.intel.valid_days) {
         bail!("intel.valid_days must be from 1 to 3650");
     }
+    config.lab.check()?;
     check_capture(&config.sensor.capture)?;
     check_fetch(&config.sensor.fetch)?;
     config.sensor.outposts.check(config.sensor.devices.is_some())?;
@@ -663,6 +753,8 @@ mod tests {
             ("[sensor.fetch]\nbytes_max = 33554433\n", &[], "sensor.fetch.bytes_max"),
             ("[sensor.outposts]\nlisten = \"0.0.0.0:4433\"\n", &[], "sensor.devices is not set"),
             ("[outpost]\nfingerprint = \"ab\"\n", &[], "outpost.fingerprint must be 64 hexadecimal digits"),
+            ("[lab]\nvirustotal_key = \"secret\"\n", &[], "unknown field `virustotal_key`"),
+            ("[lab]\nmalwarebazaar_pause_s = 86401\n", &[], "lab.malwarebazaar_pause_s"),
             ("[sensor.fetch]\ntimeout_s = 0\n", &[], "sensor.fetch.timeout_s"),
         ] {
             let error = load_from(file, variables, Vec::new()).unwrap_err();

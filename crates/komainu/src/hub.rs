@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
-use komainu_engines::{DataFolder, FolderCaptures, FolderRecords};
+use komainu_engines::{DataFolder, FolderCaptures, FolderRecords, SqliteSampleStore};
 use komainu_model::{AccountId, Region, Scope, ThingName, Timestamp};
 use komainu_ports::{
-    CapturesLimits, IdSource, RandomIds, RecordedSession, RecordsError, RecordsLimits, SensorArtifacts, SensorCaptures,
-    SensorKey, SensorRecords, StoredCapture,
+    CapturesLimits, IdSource, RandomIds, RecordedSession, RecordsError, RecordsLimits, SampleLimits, SampleStore,
+    SensorArtifacts, SensorCaptures, SensorKey, SensorRecords, StoredCapture,
 };
 use komainu_sensor::{ArtifactLimits, ArtifactStore, HubArtifacts, key_file, read_key};
 
@@ -25,6 +25,7 @@ use crate::{DataArgs, ask, read_config};
 const THREAT: &str = "threat";
 const RECORDS: &str = "records";
 const CAPTURES: &str = "captures";
+pub(crate) const SAMPLES: &str = "samples.db";
 const ARTIFACTS: &str = "artifacts";
 const ARTIFACTS_KEY: &str = "artifacts.key";
 
@@ -77,6 +78,7 @@ pub(crate) struct Handed {
     pub(crate) records: Arc<dyn SensorRecords>,
     pub(crate) artifacts: Arc<dyn SensorArtifacts>,
     pub(crate) captures: Arc<dyn SensorCaptures>,
+    pub(crate) samples: Arc<dyn SampleStore>,
 }
 
 /// Opens what sensors handed in, or makes the folder for it.
@@ -91,8 +93,14 @@ pub(crate) fn open(section: &HubSection, folder: &DataFolder) -> anyhow::Result<
     let limits = CapturesLimits { bytes_max: section.captures_bytes_max, ..CapturesLimits::default() };
     let captures =
         FolderCaptures::open(&threat.join(CAPTURES), limits).context("cannot open the captures of sensors")?;
-    let artifacts = HubArtifacts::new(artifacts);
-    Ok(Handed { records: Arc::new(records), artifacts: Arc::new(artifacts), captures: Arc::new(captures) })
+    let samples = SqliteSampleStore::open(&folder.file(SAMPLES), SampleLimits::default())
+        .context("cannot open the laboratory's samples")?;
+    Ok(Handed {
+        records: Arc::new(records),
+        artifacts: Arc::new(HubArtifacts::new(artifacts)),
+        captures: Arc::new(captures),
+        samples: Arc::new(samples),
+    })
 }
 
 /// Carries out a command.

@@ -16,13 +16,16 @@ mod guest_trace;
 mod hub;
 mod indicators;
 mod jail;
+mod laboratory;
 mod late_broker;
 mod logs;
+mod lookups;
 mod operator;
 mod outpost;
 mod pcap;
 mod relay;
 mod report;
+mod samples;
 mod sandbox;
 mod sensor;
 mod serve;
@@ -61,6 +64,9 @@ enum Command {
     /// See and change what devices should not be in contact with.
     #[command(subcommand)]
     Indicators(indicators::IndicatorsCommand),
+    /// The laboratory: hand samples in, see how far they are, read reports (docs/laboratory.md).
+    #[command(subcommand)]
+    Samples(samples::SamplesCommand),
     /// Manage operators' access keys.
     #[command(subcommand)]
     AccessKey(AccessKeyCommand),
@@ -257,6 +263,7 @@ fn run_command(command: Command) -> anyhow::Result<()> {
         }
         Command::Sensors(command) => hub::run(command),
         Command::Indicators(command) => indicators::run(command),
+        Command::Samples(command) => samples::run(command),
         Command::Pcap(args) => pcap::run(&args),
         Command::Report(args) => report::run(&args),
         Command::YaraScanner => Ok(komainu_yara::run_scanner()?),

@@ -6,12 +6,15 @@ use std::sync::Arc;
 use anyhow::Context;
 use komainu_api::{Api, ControlPlane, EnrolledDevice as Enrolled, SensorHealth, SensorStatus};
 use komainu_engines::DataFolder;
+use komainu_lab::Intake;
 use komainu_model::{AccessKeyId, AccessKeyStatus, Scope, SecretKey};
 use komainu_pipeline::Indicators;
+use komainu_ports::SensorArtifacts;
 
 use crate::admin::{AccessKeyLine, AdminReply, AdminRequest, EnrolledDevice, SensorHealthLine, SensorLine};
 use crate::config::Config;
 use crate::indicators::{self, IndicatorsReply, IndicatorsRequest};
+use crate::samples;
 use crate::serve::{Foundation, LOCK_HINT};
 
 /// Carries out what a local operator asks for.
@@ -19,6 +22,8 @@ pub(crate) struct Operator {
     api: Arc<Api>,
     control: Arc<ControlPlane>,
     indicators: Arc<Indicators>,
+    artifacts: Arc<dyn SensorArtifacts>,
+    intake: Arc<Intake>,
     /// Where enrolled devices belong.
     scope: Scope,
     /// Held while no server holds it.
@@ -27,26 +32,20 @@ pub(crate) struct Operator {
 
 impl Operator {
     /// The operator of a running server.
-    pub(crate) fn of_server(
-        api: Arc<Api>,
-        control: Arc<ControlPlane>,
-        indicators: Arc<Indicators>,
-        scope: Scope,
-    ) -> Arc<Self> {
-        Arc::new(Self { api, control, indicators, scope, _folder: None })
+    pub(crate) fn of_server(foundation: Foundation) -> Arc<Self> {
+        Arc::new(Self::of(foundation, None))
+    }
+
+    fn of(foundation: Foundation, folder: Option<DataFolder>) -> Self {
+        let Foundation { scope, control, indicators, artifacts, intake, api, .. } = foundation;
+        Self { api, control, indicators, artifacts, intake, scope, _folder: folder }
     }
 
     /// The operator of a data folder on which no server runs.
     pub(crate) fn open(config: &Config, data: &Path) -> anyhow::Result<Arc<Self>> {
         let folder = DataFolder::open(data).context(LOCK_HINT)?;
         let foundation = Foundation::lay(config, &folder)?;
-        Ok(Arc::new(Self {
-            api: foundation.api,
-            control: foundation.control,
-            indicators: foundation.indicators,
-            scope: foundation.scope,
-            _folder: Some(folder),
-        }))
+        Ok(Arc::new(Self::of(foundation, Some(folder))))
     }
 
     /// Carries out one request. Blocks.
@@ -56,6 +55,9 @@ impl Operator {
 
     fn try_to(&self, request: AdminRequest) -> anyhow::Result<AdminReply> {
         Ok(match request {
+            AdminRequest::Samples(request) => {
+                AdminReply::Samples(samples::carry_out(request, &*self.artifacts, &*self.intake)?)
+            }
             AdminRequest::Enroll { name } => AdminReply::Enrolled(enrolled(&self.api.enroll(&self.scope, &name)?)),
             AdminRequest::EnrollSensor { name } => {
                 AdminReply::Enrolled(enrolled(&self.api.enroll_sensor(&self.scope, &name)?))

@@ -13,14 +13,15 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
 use komainu_jail::{EndedBy, HowEnded, Jail, JailEnd, JailUser, JailedChild, Limits};
+use komainu_lab::guest_file_name;
 use komainu_netsim::{Framing, NetsimProcess, Settings};
 use komainu_ports::{Detonation, DetonationRequest, RunAs, Sandbox, SystemClock};
 use komainu_sandbox::{
-    ConfinedProcess, ConfinedProgram, Confinement, Executable, GuestNetwork, NetworkRecord, NetworkWanted, ProcessEnd,
-    QemuSandbox, RunningNetwork, SandboxFolders, Snapshots, write_recording,
+    ConfinedProcess, ConfinedProgram, Confinement, GuestNetwork, NetworkRecord, NetworkWanted, ProcessEnd, QemuSandbox,
+    RunningNetwork, SandboxFolders, Snapshots, write_recording,
 };
-use komainu_trace::GuestIsa;
 use komainu_trace::network::NetworkEvent;
+use komainu_trace::{Executable, GuestIsa};
 
 use crate::config::{Config, SandboxSection};
 use crate::guest_trace::{self, TraceArgs};
@@ -156,7 +157,7 @@ impl ConfigArgs {
 }
 
 /// The sandbox of the configuration.
-fn sandbox(section: &SandboxSection) -> QemuSandbox {
+pub(crate) fn sandbox(section: &SandboxSection) -> QemuSandbox {
     let folders =
         SandboxFolders { kits: section.kits.clone(), snapshots: section.snapshots.clone(), qemu: section.qemu.clone() };
     let mut arguments = vec![DETONATION_COMMAND.to_owned()];
@@ -239,12 +240,9 @@ fn user_name(run_as: RunAs) -> &'static str {
     }
 }
 
-/// What the sample is called in the guest: as its file, without what a name there cannot have.
+/// What the sample is called in the guest.
 fn file_name(path: &Path) -> String {
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let is_plain = |letter: &char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '-');
-    let plain: String = name.chars().filter(is_plain).take(komainu_sandbox::limits::FILE_NAME_BYTES_MAX).collect();
-    if plain.trim_matches('.').is_empty() { "sample".to_owned() } else { plain }
+    guest_file_name(&path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default())
 }
 
 /// Is the process of a run.

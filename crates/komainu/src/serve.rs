@@ -14,9 +14,10 @@ use komainu_engines::{
     WebhookConfig,
 };
 use komainu_gateway::{EdgeLimits, Gateway, GatewayConfig, GatewayPorts, Limits};
+use komainu_lab::Intake;
 use komainu_model::{AccountId, EgressRules, Region, Scope};
 use komainu_pipeline::{Indicators, Pipeline, PipelineConfig, PipelinePorts};
-use komainu_ports::{Clock, IdSource, OwnAddresses, RandomIds, Store, SystemClock};
+use komainu_ports::{Clock, IdSource, OwnAddresses, RandomIds, SampleStore, SensorArtifacts, Store, SystemClock};
 use komainu_respond::RespondRules;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -26,6 +27,7 @@ use crate::config::{Config, Listen, SmtpTls};
 use crate::guest::{self, Guest};
 use crate::hub::{self, Handed};
 use crate::indicators;
+use crate::laboratory;
 use crate::late_broker::LateBroker;
 use crate::operator::Operator;
 
@@ -41,12 +43,16 @@ const SMTP_TIMEOUT: Duration = Duration::from_secs(30);
 const SMTP_PORT: u16 = 25;
 
 /// What the server and the local operator's commands stand on: state, history, certificate authority, operations.
+#[derive(Clone)]
 pub(crate) struct Foundation {
     pub(crate) scope: Scope,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) authority: Arc<LocalAuthority>,
     pub(crate) control: Arc<ControlPlane>,
     pub(crate) indicators: Arc<Indicators>,
+    pub(crate) artifacts: Arc<dyn SensorArtifacts>,
+    pub(crate) samples: Arc<dyn SampleStore>,
+    pub(crate) intake: Arc<Intake>,
     pub(crate) api: Arc<Api>,
     pub(crate) broker: Arc<LateBroker>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -77,21 +83,24 @@ impl Foundation {
         let control = ControlPlane::open(rules, store.clone(), clock.clone(), ids.clone())
             .context("cannot load the control plane's state")?;
         let broker = Arc::new(LateBroker::default());
-        let Handed { records, artifacts, captures } = hub::open(&config.hub, folder)?;
+        let Handed { records, artifacts, captures, samples } = hub::open(&config.hub, folder)?;
+        let intake = Intake::new(samples.clone(), clock.clone());
         let api = Api::new(ApiParts {
             config: ApiConfig { device_endpoint: config.public.hosts[0].clone() },
             control: control.clone(),
             store: store.clone(),
             records,
-            artifacts,
+            artifacts: artifacts.clone(),
             captures,
+            samples: samples.clone(),
+            intake: intake.clone(),
             own,
             broker: broker.clone(),
             authority: authority.clone(),
             clock: clock.clone(),
             ids: ids.clone(),
         });
-        Ok(Self { scope, store, authority, control, indicators, api, broker, clock, ids })
+        Ok(Self { scope, store, authority, control, indicators, artifacts, samples, intake, api, broker, clock, ids })
     }
 }
 
@@ -99,7 +108,21 @@ impl Foundation {
 pub(crate) async fn serve(config: Config, data: &Path) -> anyhow::Result<()> {
     let folder = DataFolder::open(data).context(LOCK_HINT)?;
     let foundation = Foundation::lay(&config, &folder)?;
-    let Foundation { scope, store, authority, control, indicators, api, broker, clock, ids } = foundation;
+    let operator = Operator::of_server(foundation.clone());
+    let Foundation {
+        scope,
+        store,
+        authority,
+        control,
+        indicators,
+        artifacts,
+        samples,
+        intake,
+        api,
+        broker,
+        clock,
+        ids,
+    } = foundation;
     let mut stop = Stop::listen()?;
 
     // Listeners open before anything is announced, so that a taken port is an error and not a surprise.
@@ -150,7 +173,7 @@ pub(crate) async fn serve(config: Config, data: &Path) -> anyhow::Result<()> {
             reports: pipeline.clone(),
             http: http.clone(),
             clock: clock.clone(),
-            ids,
+            ids: ids.clone(),
         },
     )
     .await
@@ -158,7 +181,6 @@ pub(crate) async fn serve(config: Config, data: &Path) -> anyhow::Result<()> {
     broker.become_broker(gateway.clone());
     control.observe(gateway.clone());
 
-    let operator = Operator::of_server(api.clone(), control.clone(), indicators, scope.clone());
     let admin = tokio::spawn(admin::run(admin::listen(folder.path())?, operator));
     let listening = tokio::spawn(http.clone().listen(api_listener));
 
@@ -176,6 +198,15 @@ pub(crate) async fn serve(config: Config, data: &Path) -> anyhow::Result<()> {
         }
         (true, None) => bail!("sensor.run_in_serve needs the listener by ALPN: choose an address with --tls"),
     };
+    let laboratory = if config.lab.run {
+        let given = laboratory::Given { store: samples, intake, artifacts, indicators, clock };
+        let (laboratory, says) =
+            laboratory::open(&config, given).await.context("cannot open the laboratory (lab.run)")?;
+        announcement.lines.push(format!("  laboratory     {says}"));
+        Some(laboratory)
+    } else {
+        None
+    };
     announcement.print()?;
 
     stop.wait().await;
@@ -183,6 +214,9 @@ pub(crate) async fn serve(config: Config, data: &Path) -> anyhow::Result<()> {
     if let Some(guest) = guest {
         // First of all, so that its last records find the hub.
         guest.shutdown().await;
+    }
+    if let Some(laboratory) = laboratory {
+        laboratory.shutdown().await;
     }
     admin.abort();
     http.stop(API_GRACE).await;

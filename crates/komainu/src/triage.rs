@@ -18,9 +18,7 @@ use komainu_ports::TriageLevel;
 use komainu_yara::RuleFiles;
 
 use crate::triage::line::{Line, Resumed};
-use crate::triage::worker::TriageProcess;
-
-pub(crate) use crate::triage::worker::run as run_worker;
+pub(crate) use crate::triage::worker::{TriageProcess, run as run_worker};
 
 /// The hidden command by which this program becomes the process that looks at files.
 pub(crate) const WORKER_COMMAND: &str = "triage-worker";

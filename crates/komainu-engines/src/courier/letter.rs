@@ -296,11 +296,16 @@ fn threat_steps(alert: &AlertContext, delivery: &Delivery, links: &Links) -> Vec
             format!("komainu indicators sightings --indicator {}", indicator.id),
         ];
         if let Some(Provenance { sample, session, .. }) = indicator.provenance.first() {
-            let sample = sample.map(|sample| format!("komainu sensors artifacts export {sample} --out sample.bin"));
+            let sample = sample.map(|sample| {
+                [
+                    format!("komainu samples report {sample}"),
+                    format!("komainu sensors artifacts export {sample} --out sample.bin"),
+                ]
+            });
             let session = session.as_ref().and_then(|session| shell_word(session.as_str()));
             let session =
                 session.map(|session| format!("komainu sensors captures export {session} --out session.pcapng"));
-            commands.extend(sample.into_iter().chain(session));
+            commands.extend(sample.into_iter().flatten().chain(session));
         }
         let text = "On the server, see what taught it and which other devices were seen with it.";
         steps.insert(0, Step { text: text.to_owned(), commands });

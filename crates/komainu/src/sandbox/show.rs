@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
 
 use komainu_ports::{Detonation, DetonationEnd, RunAs};
-use komainu_sandbox::{Comparison, Shown, left_files, shown};
+use komainu_sandbox::{Comparison, Shown, shown};
 use komainu_trace::agent::{FileChange, FilePiece};
 use komainu_trace::guest::GuestAct;
 use komainu_trace::network::{NetworkAct, NetworkEvent};
-use komainu_trace::{GuestItem, GuestReader, RawText};
+use komainu_trace::{GuestItem, GuestReader, RawText, left_files};
 use serde_json::json;
 
 use super::user_name;
