@@ -9,8 +9,9 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use clap::Args;
 
+use crate::device::Networks;
 use crate::steps::Steps;
-use crate::{interrupt, threat, walkthrough, workspace};
+use crate::{interrupt, laboratory, threat, walkthrough, workspace};
 
 /// Options of `cargo xtask demo`.
 #[derive(Debug, Args)]
@@ -21,8 +22,12 @@ pub(crate) struct DemoArgs {
     /// Show the other guardian instead: a camera that is none is attacked, and what was done is written down.
     #[arg(long)]
     threat: bool,
+    /// Show how both work together: what attackers leave on that camera is run in the laboratory, and devices of the
+    /// fleet that are in contact with the same servers are found.
+    #[arg(long, conflicts_with_all = ["keep", "threat"])]
+    lab: bool,
     /// The folder to do it in, which must be new or empty [default: target/demo or
-    /// target/demo-threat, emptied first].
+    /// target/demo-threat or target/demo-lab, emptied first].
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 }
@@ -38,6 +43,10 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     };
     if args.threat {
         return threat(&folder("demo-threat")?);
+    }
+    if args.lab {
+        let networks = laboratory::prepare()?;
+        return lab(&folder("demo-lab")?, networks);
     }
     let networks = walkthrough::prepare()?;
     let folder = folder("demo")?;
@@ -65,6 +74,16 @@ fn threat(folder: &Path) -> anyhow::Result<ExitCode> {
     let camera = threat::perform(&mut steps, folder)?;
     println!("\nAll {} steps were seen, in {} s.", steps.done(), steps.elapsed().as_secs());
     println!("Records and artifacts: {}\n\n{}", folder.display(), camera.next_commands());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Lets programs be left on a camera, and shows how the fleet is guarded against them.
+fn lab(folder: &Path, networks: Networks) -> anyhow::Result<ExitCode> {
+    println!("\nFrom an attack to an alarm, in {}\n", folder.display());
+    let mut steps = Steps::new();
+    laboratory::perform(&mut steps, folder, networks)?;
+    println!("\nAll {} steps were seen, in {} s.", steps.done(), steps.elapsed().as_secs());
+    println!("Reports, mails and logs: {}", folder.display());
     Ok(ExitCode::SUCCESS)
 }
 

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::clients::ClientOutcome;
 use crate::tools::PythonTools;
-use crate::{kits, tools, workspace};
+use crate::{kits, samples, tools, workspace};
 
 /// One program that checks, below `tests/lab`.
 struct Program {
@@ -19,13 +19,14 @@ struct Program {
 }
 
 /// In the order in which they run: what needs least is first.
-const PROGRAMS: [Program; 7] = [
+const PROGRAMS: [Program; 8] = [
     Program { name: "reports.py", arguments: &[], needs: need_nothing, guests: &[] },
     Program { name: "triage_oracle.py", arguments: &[], needs: tools::need_triage_oracle, guests: &[] },
     Program { name: "netsim.py", arguments: &[], needs: need_namespaces, guests: &[] },
     Program { name: "escape.py", arguments: &[], needs: tools::need_compiler, guests: &[] },
     Program { name: "guest_agent.py", arguments: &GUESTS, needs: need_guests, guests: &GUESTS },
     Program { name: "sandbox.py", arguments: &GUESTS, needs: need_guests, guests: &GUESTS },
+    Program { name: "laboratory.py", arguments: &GUESTS, needs: need_samples, guests: &GUESTS },
     // The attempts take their time, and are the same on every processor.
     Program { name: "escape.py", arguments: &["guests", "arm"], needs: need_guests, guests: &GUESTS },
 ];
@@ -58,7 +59,10 @@ pub(crate) fn run(filter: &str) -> anyhow::Result<ClientOutcome> {
 fn run_program(program: &Program) -> anyhow::Result<ClientOutcome> {
     let mut command = Command::new(PythonTools::Lab.program("python"));
     command.arg(workspace::root().join("tests/lab").join(program.name)).args(program.arguments);
-    ClientOutcome::of_program(command.env("KOMAINU_KITS", kits::all()), program.name)
+    ClientOutcome::of_program(
+        command.env("KOMAINU_KITS", kits::all()).env("KOMAINU_SAMPLES", samples::folder()),
+        program.name,
+    )
 }
 
 /// What reads reports is installed with the checks.
@@ -71,6 +75,12 @@ fn need_namespaces() -> anyhow::Result<()> {
         anyhow::bail!("only root may make network namespaces");
     }
     tools::need_internet_clients()
+}
+
+/// Our own programs, for the processors of the guests.
+fn need_samples() -> anyhow::Result<()> {
+    need_guests()?;
+    samples::make(&["armv5", "armv7", "mips", "x86_64"])
 }
 
 fn need_guests() -> anyhow::Result<()> {

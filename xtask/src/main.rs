@@ -13,6 +13,8 @@ mod device;
 mod interrupt;
 mod kits;
 mod lab;
+mod laboratory;
+mod mailbox;
 mod programs;
 mod relay;
 mod samples;
@@ -41,7 +43,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Task {
     /// Perform AWS's Device Defender walkthrough on a fresh server, with AWS's own programs; or, with `--threat`, let
-    /// a pretended camera be attacked.
+    /// a pretended camera be attacked; or, with `--lab`, let the fleet learn from that.
     Demo(demo::DemoArgs),
     /// Run every check: formatting, lints, tidy, tests, the walkthrough and the unmodified clients.
     Test(test::TestArgs),

@@ -157,7 +157,7 @@ pub(crate) fn run(args: &SamplesArgs) -> anyhow::Result<ExitCode> {
         bail!("no samples are made for `{unknown}`; there are {}", known.join(", "));
     }
     tools::need_sample_compilers(&chosen.iter().map(|(_, target)| &target.abi).collect::<Vec<_>>())?;
-    let folder = workspace::target().join("samples");
+    let folder = folder();
     let sources = workspace::root().join("samples");
     let mut bots = Vec::new();
     let behaviors = behaviors(&sources)?;
@@ -187,6 +187,16 @@ pub(crate) fn run(args: &SamplesArgs) -> anyhow::Result<ExitCode> {
     fs::write(&path, text + "\n").with_context(|| format!("cannot write {}", path.display()))?;
     println!("what the bots keep: {}", path.display());
     Ok(ExitCode::SUCCESS)
+}
+
+/// Compiles the programs for these processors.
+pub(crate) fn make(isas: &[&str]) -> anyhow::Result<()> {
+    run(&SamplesArgs { isas: isas.iter().map(|&isa| isa.to_owned()).collect() }).map(drop)
+}
+
+/// Where the programs are.
+pub(crate) fn folder() -> PathBuf {
+    workspace::target().join("samples")
 }
 
 /// How a program comes to its C library.

@@ -23,9 +23,6 @@ pub(crate) const REGION: &str = "us-east-1";
 /// The account that a server has when nobody says otherwise.
 pub(crate) const ACCOUNT: &str = "123456789012";
 
-/// What differs from the defaults in the demo: windows shorter than AWS's five minutes.
-const CONFIGURATION: &str = "# Written by `cargo xtask demo`.\n[detect]\nshort_windows = true\n";
-
 /// Where a server listens.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Addresses {
@@ -75,12 +72,18 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts a server on `folder`, which has none yet, and waits until it listens.
-    pub(crate) fn start(folder: &Path, networks: Networks, smtp: &str, logs: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn start(
+        folder: &Path,
+        networks: Networks,
+        smtp: &str,
+        configuration: &str,
+        logs: &Path,
+    ) -> anyhow::Result<Self> {
         let addresses = Addresses::choose(networks)?;
         let data = folder.join("data");
+        let text = format!("# Written by `cargo xtask demo`.\n{configuration}");
         let configuration = folder.join("komainu.toml");
-        fs::write(&configuration, CONFIGURATION)
-            .with_context(|| format!("cannot write {}", configuration.display()))?;
+        fs::write(&configuration, text).with_context(|| format!("cannot write {}", configuration.display()))?;
         let mut command = Command::new(workspace::komainu());
         command.arg("serve").arg("--data").arg(&data).arg("--config").arg(&configuration);
         command.args(["--api", &addresses.api.to_string()]);

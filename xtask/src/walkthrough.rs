@@ -6,13 +6,13 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, anyhow, bail, ensure};
 use serde_json::{Value, json};
 
 use crate::device::{Device, Networks};
+use crate::mailbox::{Mail, Mailbox};
 use crate::programs::{Program, last_words, quoted, run_to_end, wait_until};
 use crate::server::{ACCOUNT, AwsCli, REGION, Server};
 use crate::steps::{Notes, Steps};
@@ -25,6 +25,9 @@ const TOPIC: &str = "MisbehavingDevices";
 const PROFILE: &str = "CheckRogueDevices";
 const BEHAVIORS: [&str; 2] = ["bytesOut", "msgReceive"];
 const MAIL_ADDRESS: &str = "operator@example.com";
+
+/// What differs from the defaults: windows shorter than AWS's five minutes.
+const CONFIGURATION: &str = "[detect]\nshort_windows = true\n";
 
 /// AWS's text says 300 s; with this many a person waits for less than a minute.
 const WINDOW_S: u32 = 20;
@@ -40,8 +43,6 @@ const SHORT_LIMIT: Duration = Duration::from_secs(60);
 const ALARM_LIMIT: Duration = Duration::from_secs(6 * WINDOW_S as u64);
 /// Each look costs a run of the AWS CLI.
 const CLI_PAUSE: Duration = Duration::from_secs(2);
-/// Each look costs next to nothing.
-const FILE_PAUSE: Duration = Duration::from_millis(100);
 
 /// What runs after a walkthrough, until it is dropped. In the order in which it is to be stopped.
 pub(crate) struct Running {
@@ -73,20 +74,20 @@ pub(crate) fn perform(steps: &mut Steps, folder: &Path, networks: Networks) -> a
     })
 }
 
-/// One performance.
-struct Run<'a> {
-    folder: &'a Path,
-    networks: Networks,
-    logs: &'a Path,
+/// One performance: where it writes, and what its devices' networks are.
+pub(crate) struct Run<'a> {
+    pub(crate) folder: &'a Path,
+    pub(crate) networks: Networks,
+    pub(crate) logs: &'a Path,
 }
 
 impl Run<'_> {
     fn perform(&self, steps: &mut Steps) -> anyhow::Result<Running> {
-        let mailbox = Mailbox { folder: self.folder.join("mail") };
-        let (mail_server, smtp) =
-            steps.step("a mail server listens", |notes| self.start_mail_server(notes, &mailbox))?;
-        let server =
-            steps.step("komainu serve listens, on an empty data folder", |notes| self.start_server(notes, &smtp))?;
+        let (mailbox, mail_server, smtp) =
+            steps.step("a mail server listens", |notes| self.start_mail_server(notes))?;
+        let server = steps.step("komainu serve listens, on an empty data folder", |notes| {
+            self.start_server(notes, &smtp, CONFIGURATION)
+        })?;
         let aws = steps.step("its first access key works with the AWS CLI", |notes| self.point_cli(notes, &server))?;
         steps.step("MyDevice is enrolled", |notes| self.enrol(notes, &server, THING))?;
         steps.step("a group holds the device", |notes| make_group(notes, &aws))?;
@@ -114,38 +115,33 @@ impl Run<'_> {
         let mut rogue = steps
             .step("a rogue program on the device floods /rogue/agent", |notes| self.start_rogue(notes, &device))?;
         steps.step("both violations are in alarm", |notes| see_alarms(notes, &aws))?;
-        steps.step("a mail tells of each", |notes| mailbox.see_alerts(notes, AlertKind::Raised))?;
+        steps.step("a mail tells of each", |notes| see_alerts(&mailbox, notes, AlertKind::Raised))?;
         steps.step("the history tells of both", |notes| see_history(notes, &aws, rogue_began_s, "in-alarm"))?;
         steps.step("the rogue program is stopped", |_| rogue.stop())?;
         steps.step("both alarms clear", |notes| see_clearing(notes, &aws))?;
-        steps.step("a mail tells of each", |notes| mailbox.see_alerts(notes, AlertKind::Cleared))?;
+        steps.step("a mail tells of each", |notes| see_alerts(&mailbox, notes, AlertKind::Cleared))?;
         steps.step("the history tells of both", |notes| see_history(notes, &aws, rogue_began_s, "alarm-cleared"))?;
         Ok(Running { _agent: agent, device, server, _mail_server: mail_server, folder: self.folder.to_path_buf() })
     }
 }
 
 impl Run<'_> {
-    fn start_mail_server(&self, notes: &mut Notes, mailbox: &Mailbox) -> anyhow::Result<(Program, String)> {
-        let mut command = Command::new(PythonTools::Clients.program("python"));
-        command.arg(workspace::root().join("demo/mailbox.py")).arg(&mailbox.folder);
-        let mut program = Program::start("mail-server", &mut command, self.logs)?;
-        let address = program.wait_for("the mail server's address", SHORT_LIMIT, |output| {
-            let (_, rest) = output.split_once("listening on ")?;
-            rest.split_once('\n').map(|(address, _)| address.to_owned())
-        })?;
-        notes.show(format!("SMTP on {address}, mails go to {}", mailbox.folder.display()));
-        Ok((program, address))
+    pub(crate) fn start_mail_server(&self, notes: &mut Notes) -> anyhow::Result<(Mailbox, Program, String)> {
+        let folder = self.folder.join("mail");
+        let (mailbox, program, address) = Mailbox::start(folder.clone(), self.logs)?;
+        notes.show(format!("SMTP on {address}, mails go to {}", folder.display()));
+        Ok((mailbox, program, address))
     }
 
-    fn start_server(&self, notes: &mut Notes, smtp: &str) -> anyhow::Result<Server> {
-        let server = Server::start(self.folder, self.networks, smtp, self.logs)?;
+    pub(crate) fn start_server(&self, notes: &mut Notes, smtp: &str, configuration: &str) -> anyhow::Result<Server> {
+        let server = Server::start(self.folder, self.networks, smtp, configuration, self.logs)?;
         notes.show(format!("control plane           {}", server.endpoint_url()));
         notes.show(format!("MQTT                    {}", server.addresses.mqtts));
         notes.show(format!("MQTT, HTTPS, WebSocket  {}", server.addresses.tls));
         Ok(server)
     }
 
-    fn point_cli(&self, notes: &mut Notes, server: &Server) -> anyhow::Result<AwsCli> {
+    pub(crate) fn point_cli(&self, notes: &mut Notes, server: &Server) -> anyhow::Result<AwsCli> {
         let aws = AwsCli::new(server, self.folder)?;
         notes.show(format!(
             "$ export AWS_ENDPOINT_URL={} AWS_ACCESS_KEY_ID={} …",
@@ -157,11 +153,11 @@ impl Run<'_> {
         Ok(aws)
     }
 
-    fn device_files(&self) -> PathBuf {
+    pub(crate) fn device_files(&self) -> PathBuf {
         self.folder.join("DDAgent")
     }
 
-    fn enrol(&self, notes: &mut Notes, server: &Server, thing: &str) -> anyhow::Result<()> {
+    pub(crate) fn enrol(&self, notes: &mut Notes, server: &Server, thing: &str) -> anyhow::Result<()> {
         let folder = self.device_files();
         notes.show(format!("$ komainu enroll {thing} --out DDAgent"));
         run_to_end(server.command(&["enroll", thing]).arg("--out").arg(&folder))?;
@@ -178,7 +174,7 @@ impl Run<'_> {
     }
 
     /// Makes a device, starts AWS's agent on it, and waits until its report was accepted.
-    fn start_agent(
+    pub(crate) fn start_agent(
         &self,
         notes: &mut Notes,
         server: &Server,
@@ -272,7 +268,7 @@ fn rogue_arguments() -> Vec<String> {
     words.into_iter().chain(["--client-id", &client_id, "--rate", &rate]).map(str::to_owned).collect()
 }
 
-fn topic_arn() -> String {
+pub(crate) fn topic_arn() -> String {
     format!("arn:aws:sns:{REGION}:{ACCOUNT}:{TOPIC}")
 }
 
@@ -284,7 +280,7 @@ fn make_group(notes: &mut Notes, aws: &AwsCli) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn subscribe(notes: &mut Notes, aws: &AwsCli, mailbox: &Mailbox) -> anyhow::Result<()> {
+pub(crate) fn subscribe(notes: &mut Notes, aws: &AwsCli, mailbox: &Mailbox) -> anyhow::Result<()> {
     let topic = aws.run(notes, &["sns", "create-topic", "--name", TOPIC])?;
     ensure!(topic["TopicArn"] == topic_arn(), "the topic is not {}: {topic}", topic_arn());
     let arn = topic_arn();
@@ -296,15 +292,7 @@ fn subscribe(notes: &mut Notes, aws: &AwsCli, mailbox: &Mailbox) -> anyhow::Resu
         subscription["SubscriptionArn"] == "pending confirmation",
         "a subscription that nobody has confirmed yet is not pending: {subscription}"
     );
-    let mail = mailbox.wait_for("the mail with the link", |mail| mail.text.contains("ConfirmSubscription"))?;
-    notes.show(format!("mail: {}", mail.subject));
-    let link = mail
-        .text
-        .split_whitespace()
-        .find(|word| word.starts_with("http") && word.contains("Action=ConfirmSubscription"))
-        .with_context(|| format!("no link in the mail:\n{}", mail.text))?;
-    notes.show(format!("follows {link}"));
-    run_to_end(Command::new("curl").args(["--silent", "--show-error", "--fail", "--max-time", "30", link]))?;
+    mailbox.confirm(notes)?;
     let listed = aws.run(notes, &["sns", "list-subscriptions"])?;
     let confirmed = listed["Subscriptions"][0]["SubscriptionArn"].as_str().unwrap_or_default();
     ensure!(confirmed.starts_with(&arn), "the subscription is still not confirmed: {listed}");
@@ -468,53 +456,21 @@ fn behaviors_of(violations: &[Value]) -> Vec<String> {
     names
 }
 
-/// What the mail server has kept.
-struct Mailbox {
-    folder: PathBuf,
-}
-
-/// A mail as a mail reader shows it.
-#[derive(Debug, Clone, serde::Deserialize)]
-struct Mail {
-    to: Vec<String>,
-    subject: String,
-    text: String,
-}
-
-impl Mailbox {
-    /// The mails so far, in the order of their arrival.
-    fn mails(&self) -> anyhow::Result<Vec<Mail>> {
-        let listed = fs::read_dir(&self.folder).with_context(|| format!("cannot list {}", self.folder.display()))?;
-        let mut paths: Vec<PathBuf> = listed.flatten().map(|entry| entry.path()).collect();
-        paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
-        paths.sort();
-        let read = |path: &PathBuf| {
-            let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-            serde_json::from_str(&text).with_context(|| format!("cannot read {}", path.display()))
-        };
-        paths.iter().map(read).collect()
+/// Waits for one mail for each behavior, of alarms or of their end, and shows the first.
+fn see_alerts(mailbox: &Mailbox, notes: &mut Notes, kind: AlertKind) -> anyhow::Result<()> {
+    let mut first = None;
+    for behavior in BEHAVIORS {
+        let mail = mailbox.wait_for(&format!("a mail: {behavior} {kind:?}"), SHORT_LIMIT, |mail| {
+            AlertKind::of(mail) == Some(kind) && mail.text.contains(behavior) && mail.text.contains(THING)
+        })?;
+        ensure!(mail.to == [MAIL_ADDRESS], "the mail went to {:?}", mail.to);
+        notes.show(format!("mail: {}", mail.subject));
+        first.get_or_insert(mail);
     }
-
-    fn wait_for(&self, what: &str, is_it: impl Fn(&Mail) -> bool) -> anyhow::Result<Mail> {
-        wait_until(what, SHORT_LIMIT, FILE_PAUSE, || Ok(self.mails()?.into_iter().find(&is_it)))
+    for line in first.iter().flat_map(|mail| mail.text.lines()) {
+        notes.show(format!("  │ {line}"));
     }
-
-    /// Waits for one mail for each behavior, of alarms or of their end, and shows the first.
-    fn see_alerts(&self, notes: &mut Notes, kind: AlertKind) -> anyhow::Result<()> {
-        let mut first = None;
-        for behavior in BEHAVIORS {
-            let mail = self.wait_for(&format!("a mail: {behavior} {kind:?}"), |mail| {
-                AlertKind::of(mail) == Some(kind) && mail.text.contains(behavior) && mail.text.contains(THING)
-            })?;
-            ensure!(mail.to == [MAIL_ADDRESS], "the mail went to {:?}", mail.to);
-            notes.show(format!("mail: {}", mail.subject));
-            first.get_or_insert(mail);
-        }
-        for line in first.iter().flat_map(|mail| mail.text.lines()) {
-            notes.show(format!("  │ {line}"));
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 /// What an alert's mail tells.
