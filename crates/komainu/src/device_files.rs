@@ -17,8 +17,9 @@ pub(crate) fn write(folder: &Path, device: &EnrolledDevice) -> anyhow::Result<()
         (format!("{}.private.key", device.name), &device.private_key_pem, 0o600),
         ("root-CA.crt".to_owned(), &device.root_pem, 0o644),
     ] {
-        // A new file renamed into place: never half a file, and never an old file's wider permissions.
-        let (path, unfinished) = (folder.join(&name), folder.join(format!(".{name}.new")));
+        // A new file renamed into place: never half a file, and never an old file's wider permissions. Devices that are
+        // enrolled at the same time share the folder, and one of its files.
+        let (path, unfinished) = (folder.join(&name), folder.join(format!(".{name}.{}.new", device.name)));
         let write = || {
             match std::fs::remove_file(&unfinished) {
                 Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
