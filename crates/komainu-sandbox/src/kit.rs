@@ -123,6 +123,11 @@ const MEMORY_MIB: std::ops::RangeInclusive<u32> = 16..=512;
 const MACHINE_OPTIONS: &[&str] = &["-M", "-machine", "-cpu", "-bios", "-global"];
 
 impl Kit {
+    /// Whether its machine is MIPS's Malta board, of which QEMU has to be told where devices are.
+    pub(crate) fn is_malta(&self) -> bool {
+        self.machine.iter().any(|word| word == "malta")
+    }
+
     /// Reads the kit for `isa` in the folder of all kits, and compares its files with the digests that it names.
     pub fn read(kits: &Path, isa: GuestIsa) -> Result<Self, KitError> {
         let folder = kits.join(isa.name());
