@@ -9,6 +9,8 @@ use std::path::{Component, Path, PathBuf};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::statvfs::{FsFlags, statvfs};
 
+use crate::problem::{Problem, problem};
+
 /// Where the new root is put first; each Linux has this folder (FHS 3.0, 3.18).
 const FIRST_PLACE: &str = "/tmp";
 
@@ -54,19 +56,6 @@ pub(crate) fn check_visible(path: &Path) -> Result<(), &'static str> {
     }
 }
 
-/// What could not be done, and why.
-pub(crate) type Problem = (String, io::Error);
-
-fn problem(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Problem {
-    let doing = doing.into();
-    move |error| (doing, error)
-}
-
-fn mounted(doing: impl Into<String>) -> impl FnOnce(nix::Error) -> Problem {
-    let doing = doing.into();
-    move |error| (doing, error.into())
-}
-
 /// Makes what a jail shows reachable, for a process that is root's and about to become a user without rights: the folders
 /// above it may be closed to that user, as `/root` is. The files themselves must be readable to it, as ever. The mount
 /// namespace must be this process's own.
@@ -78,7 +67,7 @@ pub(crate) fn lay_open(visible: &[PathBuf]) -> Result<(), Problem> {
     make_folder(Path::new(FIRST_PLACE)).map_err(problem(doing()))?;
     make_folder(Path::new(PROCESSES)).map_err(problem(doing()))?;
     let outside = Path::new(OUTSIDE).join(PROCESSES.trim_start_matches('/'));
-    mount(Some(&outside), PROCESSES, None::<&str>, MsFlags::MS_BIND, None::<&str>).map_err(mounted(doing()))?;
+    mount(Some(&outside), PROCESSES, None::<&str>, MsFlags::MS_BIND, None::<&str>).map_err(problem(doing()))?;
     leave_outside()
 }
 
@@ -91,24 +80,24 @@ pub(crate) fn enter(visible: &[PathBuf], scratch_bytes_max: u64) -> Result<(), P
         let options = format!("size={scratch_bytes_max},nr_inodes={SCRATCH_FILES_MAX},mode=0700");
         make_folder(Path::new(SCRATCH)).map_err(problem("making the scratch folder"))?;
         mount(Some("scratch"), SCRATCH, Some("tmpfs"), plain | MsFlags::MS_NOEXEC, Some(options.as_str()))
-            .map_err(mounted("making the scratch folder"))?;
+            .map_err(problem("making the scratch folder"))?;
     }
     leave_outside()?;
     let sealed = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | plain;
-    mount(None::<&str>, "/", None::<&str>, sealed, Some(ROOT_OPTIONS)).map_err(mounted("sealing the root"))
+    mount(None::<&str>, "/", None::<&str>, sealed, Some(ROOT_OPTIONS)).map_err(problem("sealing the root"))
 }
 
 /// Makes a root of three devices and `visible`, and enters it. The files outside are at [`OUTSIDE`] from then on.
 fn make_root(visible: &[PathBuf]) -> Result<(), Problem> {
     // What is mounted or unmounted here must not be so outside.
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
-        .map_err(mounted(FIRST_STEP))?;
+        .map_err(problem(FIRST_STEP))?;
     let plain = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-    mount(Some("root"), FIRST_PLACE, Some("tmpfs"), plain, Some(ROOT_OPTIONS)).map_err(mounted("making the root"))?;
+    mount(Some("root"), FIRST_PLACE, Some("tmpfs"), plain, Some(ROOT_OPTIONS)).map_err(problem("making the root"))?;
     fs::create_dir(Path::new(FIRST_PLACE).join("outside")).map_err(problem("making the root"))?;
-    nix::unistd::chdir(FIRST_PLACE).map_err(mounted("entering the root"))?;
-    nix::unistd::pivot_root(".", "outside").map_err(mounted("entering the root"))?;
-    nix::unistd::chdir("/").map_err(mounted("entering the root"))?;
+    nix::unistd::chdir(FIRST_PLACE).map_err(problem("entering the root"))?;
+    nix::unistd::pivot_root(".", "outside").map_err(problem("entering the root"))?;
+    nix::unistd::chdir("/").map_err(problem("entering the root"))?;
     for device in DEVICES {
         // Opened without the right to devices, they would be dead files.
         show(Path::new(device), MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC)?;
@@ -119,7 +108,7 @@ fn make_root(visible: &[PathBuf]) -> Result<(), Problem> {
 
 /// The files outside are no longer there.
 fn leave_outside() -> Result<(), Problem> {
-    umount2(OUTSIDE, MntFlags::MNT_DETACH).map_err(mounted("leaving the files outside"))?;
+    umount2(OUTSIDE, MntFlags::MNT_DETACH).map_err(problem("leaving the files outside"))?;
     fs::remove_dir(OUTSIDE).map_err(problem("leaving the files outside"))
 }
 
@@ -144,9 +133,9 @@ fn show(path: &Path, flags: MsFlags) -> Result<(), Problem> {
     } else {
         File::create(path).map_err(problem(doing()))?;
     }
-    mount(Some(&outside), path, None::<&str>, MsFlags::MS_BIND, None::<&str>).map_err(mounted(doing()))?;
+    mount(Some(&outside), path, None::<&str>, MsFlags::MS_BIND, None::<&str>).map_err(problem(doing()))?;
     // Flags that it has outside cannot be taken away here, and must be said again (mount_namespaces(7), "locked").
-    let outer = statvfs(path).map_err(mounted(doing()))?.flags();
+    let outer = statvfs(path).map_err(problem(doing()))?.flags();
     let kept = [
         (FsFlags::ST_NOEXEC, MsFlags::MS_NOEXEC),
         (FsFlags::ST_NODEV, MsFlags::MS_NODEV),
@@ -154,7 +143,7 @@ fn show(path: &Path, flags: MsFlags) -> Result<(), Problem> {
     ];
     let kept = kept.into_iter().filter(|(outer_flag, _)| outer.contains(*outer_flag)).map(|(_, flag)| flag);
     let sealed = kept.fold(flags | MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY, |all, one| all | one);
-    mount(None::<&str>, path, None::<&str>, sealed, None::<&str>).map_err(mounted(doing()))
+    mount(None::<&str>, path, None::<&str>, sealed, None::<&str>).map_err(problem(doing()))
 }
 
 /// Links in a path below [`OUTSIDE`] lead to where they lead outside.

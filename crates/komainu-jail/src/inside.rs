@@ -16,6 +16,7 @@ use rustix::thread::{
 
 use crate::filesystem;
 use crate::message::Order;
+use crate::problem::{Problem, problem};
 use crate::system_calls::Filters;
 
 /// The name of the machine in the jail.
@@ -23,14 +24,6 @@ const HOST_NAME: &str = "jail";
 
 /// Where descriptors wait to get their numbers: above all that a program is given and may open.
 const NUMBERS_BEYOND: RawFd = 5_000;
-
-/// What could not be done, and why.
-type Problem = (String, io::Error);
-
-fn problem<E: Into<io::Error>>(doing: &str) -> impl FnOnce(E) -> Problem {
-    let doing = doing.to_owned();
-    move |error| (doing, error.into())
-}
 
 /// Builds the jail around this process and becomes the program in it. Only comes back when that failed; then says why over
 /// `failure`. `begin` is read first: who holds its other end must still be there.

@@ -18,6 +18,7 @@ use rustix::thread::{CapabilitySet, CapabilitySets, clear_ambient_capability_set
 use crate::filesystem;
 use crate::inside::{become_program, give_up_capabilities};
 use crate::message::{EndedBy, HowEnded, JailEnd, Order, Said, Word, receive, send, wait_for};
+use crate::problem::{Problem, problem};
 use crate::user::JailUser;
 
 /// The number of the user in the jail: not root's, so that starting a program gives no capability back.
@@ -33,14 +34,6 @@ const FAILURE_BYTES_MAX: u64 = 4_096;
 #[derive(Debug, thiserror::Error)]
 #[error("cannot understand who wants a jail; only `komainu` starts this command")]
 pub struct LauncherError(#[from] io::Error);
-
-/// What could not be done, and why.
-type Problem = (String, io::Error);
-
-fn problem<E: Into<io::Error>>(doing: &str) -> impl FnOnce(E) -> Problem {
-    let doing = doing.to_owned();
-    move |error| (doing, error.into())
-}
 
 /// Is the launcher: takes an order from its standard input, which is a socket, and answers there. Must be called before
 /// there is a second thread. Comes back when the jail has ended.

@@ -23,6 +23,7 @@ mod jail;
 mod launcher;
 mod limits;
 mod message;
+mod problem;
 mod program;
 mod self_test;
 mod system_calls;
