@@ -139,6 +139,22 @@ pub trait SensorArtifacts: Send + Sync {
     /// and did not get it from a device that is not out yet shows that it is no secret of that device.
     fn begin(&self, sha256: &[u8; 32], bytes: u64) -> Result<Box<dyn ArtifactWriter>, ArtifactRefused>;
 
+    /// Takes an artifact whose contents are at hand as a whole and have this SHA-256, as [`begin`](Self::begin) and its writer
+    /// do; refused also when the disk failed at the end.
+    fn keep(
+        &self,
+        sha256: &[u8; 32],
+        contents: &[u8],
+        confidentiality: Confidentiality,
+    ) -> Result<(), ArtifactRefused> {
+        let mut writer = self.begin(sha256, contents.len() as u64)?;
+        writer.write(contents)?;
+        match writer.finish(confidentiality) {
+            ArtifactKept::Yes => Ok(()),
+            ArtifactKept::No => Err(ArtifactRefused),
+        }
+    }
+
     /// The contents of an artifact.
     fn read(&self, sha256: &[u8; 32]) -> Result<Vec<u8>, ArtifactReadError>;
 

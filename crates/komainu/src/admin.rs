@@ -197,7 +197,8 @@ impl fmt::Display for SensorLine {
     }
 }
 
-fn calendar_time(unix_s: i64) -> String {
+/// A time of the calendar, in UTC.
+pub(crate) fn calendar_time(unix_s: i64) -> String {
     jiff::Timestamp::from_second(unix_s).map_or_else(|_| unix_s.to_string(), |time| time.to_string())
 }
 

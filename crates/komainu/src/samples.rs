@@ -11,13 +11,13 @@ use komainu_engines::SqliteSampleStore;
 use komainu_lab::digests_of;
 use komainu_model::{Confidentiality, SampleDigest, Timestamp};
 use komainu_ports::{
-    ArtifactKept, ElsewhereAnswer, KnownElsewhere, NewSample, SampleDocument, SampleIntake, SampleLimits, SampleOrigin,
-    SamplePriority, SampleState, SampleStore, SampleSubmitted, SensorArtifacts, StoredSample,
+    ArtifactRefused, ElsewhereAnswer, KnownElsewhere, NewSample, SampleDocument, SampleIntake, SampleLimits,
+    SampleOrigin, SamplePriority, SampleState, SampleStore, SampleSubmitted, SensorArtifacts, StoredSample,
 };
 use komainu_triage::shown;
 use serde::{Deserialize, Serialize};
 
-use crate::admin::{AdminReply, AdminRequest};
+use crate::admin::{AdminReply, AdminRequest, calendar_time};
 use crate::hub::SAMPLES;
 use crate::report::{self, LanguageName};
 use crate::{DataArgs, ask};
@@ -150,7 +150,9 @@ pub(crate) fn carry_out(
             let contents = report::read_at_most(&path, SAMPLE_BYTES_MAX)?;
             let digests = digests_of(&contents);
             let confidentiality = if confidential { Confidentiality::Confidential } else { Confidentiality::Open };
-            keep(artifacts, &contents, digests.sha256, confidentiality)?;
+            if let Err(ArtifactRefused) = artifacts.keep(digests.sha256.sha256(), &contents, confidentiality) {
+                bail!("there is no room for it among the artifacts (hub.artifacts_bytes_max), or the disk failed");
+            }
             let sample = NewSample {
                 digests,
                 bytes: contents.len() as u64,
@@ -173,21 +175,6 @@ pub(crate) fn carry_out(
             Ok(SamplesReply::Again { sha256 })
         }
     }
-}
-
-/// Puts contents among the artifacts.
-fn keep(
-    artifacts: &dyn SensorArtifacts,
-    contents: &[u8],
-    sample: SampleDigest,
-    confidentiality: Confidentiality,
-) -> anyhow::Result<()> {
-    const NO_ROOM: &str = "there is no room for it among the artifacts (hub.artifacts_bytes_max), or the disk failed";
-    let Ok(mut writer) = artifacts.begin(sample.sha256(), contents.len() as u64) else { bail!(NO_ROOM) };
-    if writer.write(contents).is_err() || writer.finish(confidentiality) == ArtifactKept::No {
-        bail!(NO_ROOM);
-    }
-    Ok(())
 }
 
 fn plain_name(name: &str) -> String {
@@ -310,7 +297,7 @@ fn print(text: &str) -> anyhow::Result<()> {
 }
 
 fn time(time: Timestamp) -> String {
-    jiff::Timestamp::from_second(time.unix_seconds()).unwrap_or_default().to_string()
+    calendar_time(time.unix_seconds())
 }
 
 fn state(state: &SampleState) -> String {

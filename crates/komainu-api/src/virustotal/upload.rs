@@ -9,9 +9,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use hyper::header::{CONTENT_TYPE, EXPECT, HeaderMap, HeaderValue};
 use komainu_model::{AccessKeyId, Confidentiality, SampleDigest};
-use komainu_ports::{
-    ArtifactKept, ArtifactRefused, NewSample, SampleOrigin, SamplePriority, SampleSubmitted, SamplesError,
-};
+use komainu_ports::{ArtifactRefused, NewSample, SampleOrigin, SamplePriority, SampleSubmitted, SamplesError};
 use multer::{Constraints, Multipart, SizeLimit};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
@@ -154,13 +152,7 @@ fn keep(api: &Api, by: &AccessKeyId, uploaded: Uploaded) -> Result<Result<Sample
     digesting.update(&contents);
     let digests = digesting.finish();
     let (sha256, bytes) = (digests.sha256, contents.len() as u64);
-    let kept = api.artifacts.begin(sha256.sha256(), bytes).and_then(|mut writer| {
-        writer.write(&contents)?;
-        match writer.finish(Confidentiality::Open) {
-            ArtifactKept::Yes => Ok(()),
-            ArtifactKept::No => Err(ArtifactRefused),
-        }
-    });
+    let kept = api.artifacts.keep(sha256.sha256(), &contents, Confidentiality::Open);
     if let Err(ArtifactRefused) = kept {
         error!(event = events::VIRUSTOTAL_NOT_KEPT, key = %by, %sha256, bytes, "a file is not kept");
         return Ok(Err(Refusal::Unavailable));

@@ -11,10 +11,10 @@ use komainu_model::{
     Confidentiality, IndicatorCandidate, IndicatorId, SampleDigest, SensorName, SessionId, Taught, Timestamp,
 };
 use komainu_ports::{
-    ArtifactKept, BoxFuture, Clock, Detonation, DetonationCost, DetonationEnd, DetonationRequest, IndicatorSink,
-    MemoryArtifacts, MemorySamples, NewSample, SampleIntake, SampleLimits, SampleOrigin, SamplePriority, SampleState,
-    SampleStore, SampleSubmitted, Sandbox, SandboxError, SensorArtifacts, StaticReport, StoreError, StoredSample,
-    Triage, TriageError, TriageLevel,
+    BoxFuture, Clock, Detonation, DetonationCost, DetonationEnd, DetonationRequest, IndicatorSink, MemoryArtifacts,
+    MemorySamples, NewSample, SampleIntake, SampleLimits, SampleOrigin, SamplePriority, SampleState, SampleStore,
+    SampleSubmitted, Sandbox, SandboxError, SensorArtifacts, StaticReport, StoreError, StoredSample, Triage,
+    TriageError, TriageLevel,
 };
 use komainu_stix::Marking;
 use komainu_trace::GuestIsa;
@@ -98,9 +98,7 @@ impl World {
     /// Puts contents among the artifacts.
     pub(crate) fn keep(&self, contents: &[u8], confidentiality: Confidentiality) -> SampleDigest {
         let digest = digests_of(contents).sha256;
-        let mut writer = self.artifacts.begin(digest.sha256(), contents.len() as u64).unwrap();
-        writer.write(contents).unwrap();
-        assert_eq!(writer.finish(confidentiality), ArtifactKept::Yes);
+        self.artifacts.keep(digest.sha256(), contents, confidentiality).unwrap();
         digest
     }
 
