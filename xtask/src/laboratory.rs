@@ -5,7 +5,6 @@
 //! addresses are those that only stand in documents, and what is shown says so.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -22,7 +21,7 @@ use crate::server::{AwsCli, Server};
 use crate::steps::{Notes, Steps};
 use crate::tools::{self, Missing, PythonTools};
 use crate::walkthrough::{Run, subscribe, topic_arn};
-use crate::{samples, workspace};
+use crate::{samples, threat, workspace};
 
 /// The bots of the demo: the guest that each runs in, the processor that it is compiled for, how it hides its server.
 const BOTS: [(&str, &str, &str); 5] = [
@@ -46,11 +45,6 @@ const TIME_TO_PROTECT_MAX: Duration = Duration::from_secs(90);
 const MAIL_LIMIT: Duration = Duration::from_secs(240);
 /// Each look costs next to nothing.
 const PAUSE: Duration = Duration::from_millis(50);
-
-/// How far the camera's ports may be moved.
-const PORT_OFFSETS: [u16; 4] = [22_000, 23_000, 26_000, 31_000];
-/// The camera's ports of TCP.
-const CAMERA_PORTS: [u16; 8] = [21, 23, 80, 81, 443, 554, 2323, 34567];
 
 /// A file that an attacker leaves, and the device of the fleet that is in contact with its server.
 struct Planted {
@@ -108,10 +102,7 @@ pub(crate) fn perform(steps: &mut Steps, folder: &Path, networks: Networks) -> a
 fn show(steps: &mut Steps, run: &Run<'_>) -> anyhow::Result<()> {
     let planted = files(run.folder)?;
     let (mailbox, _mail_server, smtp) = steps.step("a mail server listens", |notes| run.start_mail_server(notes))?;
-    let offset = PORT_OFFSETS
-        .into_iter()
-        .find(|offset| CAMERA_PORTS.iter().all(|port| is_free(port + offset)))
-        .context("no ports for the camera are free on 127.0.0.1")?;
+    let offset = threat::free_offset()?;
     let mut server = steps.step("komainu serve has a camera that is none, and a laboratory", |notes| {
         let server = run.start_server(notes, &smtp, &configuration(run.folder, offset))?;
         notes.show("addresses that only stand in documents may be indicators here (intel.documentation_addresses)");
@@ -310,8 +301,4 @@ fn samples_command(server: &Server, arguments: &[&str]) -> Command {
     let mut words = vec!["samples"];
     words.extend(arguments);
     server.command(&words)
-}
-
-fn is_free(port: u16) -> bool {
-    TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).is_ok()
 }

@@ -109,10 +109,7 @@ pub(crate) fn perform(steps: &mut Steps, folder: &Path) -> anyhow::Result<Camera
 impl Camera {
     fn start(folder: &Path) -> anyhow::Result<Self> {
         let data = folder.join("data");
-        let offset = PORT_OFFSETS
-            .into_iter()
-            .find(|offset| CAMERA_PORTS.iter().all(|port| is_free(port + offset)))
-            .context("no ports for the camera are free on 127.0.0.1")?;
+        let offset = free_offset()?;
         let mut command = Command::new(workspace::komainu());
         command.args(["sensor", "--persona", "camera", "--listen", "127.0.0.1"]);
         command.args(["--port-offset", &offset.to_string()]).arg("--data").arg(&data);
@@ -169,6 +166,12 @@ fn find_artifact(data: &Path, folder: &Path, contents: &str) -> anyhow::Result<b
         }
     }
     Ok(false)
+}
+
+/// By how much the camera's ports can be moved so that all of them are free.
+pub(crate) fn free_offset() -> anyhow::Result<u16> {
+    let are_free = |offset: &u16| CAMERA_PORTS.iter().all(|port| is_free(port + offset));
+    PORT_OFFSETS.into_iter().find(are_free).context("no ports for the camera are free on 127.0.0.1")
 }
 
 fn is_free(port: u16) -> bool {
