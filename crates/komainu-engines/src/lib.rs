@@ -20,4 +20,4 @@ pub use folder::{DataFolder, DataFolderError};
 pub use lookup::{ListProblem, ListRead, LookupConfig, LookupConfigError, RemoteLookup, SampleLookups, lookups};
 pub use sensor_captures::FolderCaptures;
 pub use sensor_records::FolderRecords;
-pub use sqlite::{SqliteSampleStore, SqliteSessionStore, SqliteStore};
+pub use sqlite::{SqliteAccountStore, SqliteSampleStore, SqliteSessionStore, SqliteStore};

@@ -7,6 +7,7 @@
 
 mod access;
 mod alert;
+mod fed;
 mod fleet;
 mod indicator;
 mod key;
@@ -23,6 +24,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub(crate) use alert::{DeliveryBody, decode_delivery, encode_delivery};
+pub(crate) use fed::{FedBody, decode_fed};
 pub(crate) use indicator::{
     decode_indicator, decode_indicator_key, decode_refused, decode_remote, decode_way, encode_indicator,
     encode_refused, read_id, remote_key, reversed,

@@ -3,7 +3,9 @@
 //! Every connection uses the write-ahead log with `synchronous = FULL`, so that what was committed survives the loss
 //! of power, and readers see the latest commit without waiting for the writer.
 
+mod accounts;
 mod batch;
+mod feed;
 mod indicators;
 mod samples;
 mod schema;
@@ -20,6 +22,7 @@ use std::time::Duration;
 use komainu_ports::StoreError;
 use rusqlite::{Connection, ErrorCode};
 
+pub use accounts::SqliteAccountStore;
 pub use samples::SqliteSampleStore;
 pub use session::SqliteSessionStore;
 pub use store::SqliteStore;

@@ -16,6 +16,7 @@ mod id;
 mod indicator;
 mod metric;
 mod mqtt;
+mod operator;
 mod profile;
 mod reset;
 mod scope;
@@ -46,6 +47,7 @@ pub use indicator::{
 };
 pub use metric::{CloudMetric, Datapoint, DeviceMetric, KomainuMetric, Metric, MetricName, MetricValue, ReporterName};
 pub use mqtt::{ClientId, DisconnectReason};
+pub use operator::{Language, OperatorName, Role};
 pub use profile::{
     AlertTarget, AlertTargetKind, Behavior, BehaviorName, Comparison, ConfidenceLevel, Criteria, DetectTarget,
     ExpectedValue, MetricToRetain, ProfileName, SecurityProfile, Statistic,

@@ -7,13 +7,17 @@
 //!
 //! Besides, what all edges need alike and no crate below them may have: the [`LogBudget`].
 
+mod accounts;
 mod authority;
 mod broker;
 mod clock;
 pub mod conformance;
+pub mod conformance_accounts;
 pub mod conformance_artifacts;
 pub mod conformance_captures;
 pub mod conformance_indicators;
+pub mod conformance_lake;
+pub mod conformance_lake_feed;
 pub mod conformance_payload;
 pub mod conformance_records;
 pub mod conformance_samples;
@@ -24,10 +28,14 @@ mod delivery;
 mod directory;
 mod gate;
 mod indicators;
+mod lake;
+mod lake_feed;
 mod log_budget;
 mod memory;
+mod memory_accounts;
 mod memory_captures;
 mod memory_indicators;
+mod memory_lake;
 mod memory_records;
 mod memory_samples;
 mod memory_sandbox;
@@ -44,6 +52,11 @@ mod triage;
 use std::future::Future;
 use std::pin::Pin;
 
+pub use accounts::{
+    AUDIT_SUBJECT_BYTES_MAX, AccountLimits, AccountStore, AccountsError, Actor, AuditAction, AuditEntry, AuditNumber,
+    AuditOutcome, Link, LinkPurpose, NewSession, Operator, OperatorChange, OperatorState, PasswordHash, Session,
+    TokenDigest, TotpSecret, TotpStep,
+};
 pub use authority::{Authority, AuthorityError, CertificateSubject, IssuedCertificate, IssuedKeyPair};
 pub use broker::{
     Broker, BrokerError, ByteStream, HttpHandoff, MeterReading, OutboundMessage, PeerInfo, QualityOfService,
@@ -56,9 +69,18 @@ pub use gate::{
     DatagramLegs, DeviceGate, GateError, PacketFate, ResetEnd, ResetNews, ResetNewsKind, StrangersDatagram, ToldPacket,
 };
 pub use indicators::{CONTACTS_PER_DEVICE_MAX, IndicatorKind, IndicatorSink, IndicatorStore, SightingQuery};
+pub use lake::{
+    BATCH_ROWS_MAX, FILTER_VALUES_MAX, FILTERS_MAX, GROUP_COLUMNS_MAX, LAKE_STREAM_BYTES_MAX, LAKE_TEXT_BYTES_MAX,
+    LISTED_ROWS_MAX, Lake, LakeAnswer, LakeAppended, LakeBatchName, LakeColumn, LakeEffort, LakeError, LakeFilter,
+    LakeGroup, LakeKind, LakeListing, LakeOrder, LakeQuestion, LakeRows, LakeRowsBuilder, LakeTable, LakeTableState,
+    LakeTest, LakeValue, LakeValues, TimeBucket, TimeRange,
+};
+pub use lake_feed::{FedBatch, LakeFeed, Reported};
 pub use log_budget::LogBudget;
 pub use memory::MemoryStore;
+pub use memory_accounts::MemoryAccounts;
 pub use memory_captures::MemoryCaptures;
+pub use memory_lake::MemoryLake;
 pub use memory_records::{MemoryArtifacts, MemoryRecords};
 pub use memory_samples::MemorySamples;
 pub use memory_sandbox::MemorySandbox;

@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use komainu_model::{
-    ActiveViolation, Behavior, Change, Contact, Datapoint, Delivery, DeliveryId, DeliveryState, Indicator, IndicatorId,
-    IndicatorValue, MetricValue, Record, RecordKey, RefusedCandidate, Scope, Sighting, Timestamp, VerificationState,
-    ViolationEvent, ViolationEventType, ViolationId,
+    ActiveViolation, Behavior, Change, Contact, Datapoint, Delivery, DeliveryId, DeliveryState, Indicator,
+    IndicatorChange, IndicatorId, IndicatorValue, MetricValue, Record, RecordKey, RefusedCandidate, Scope, Sighting,
+    Timestamp, VerificationState, ViolationEvent, ViolationEventType, ViolationId,
 };
 
 use crate::indicators::{IndicatorKind, IndicatorStore, SightingQuery};
+use crate::lake::LakeBatchName;
+use crate::lake_feed::{FedBatch, LakeFeed, Reported};
 use crate::memory_indicators::Shelf;
 use crate::store::{
     ActiveViolationQuery, CriteriaKind, DatapointQuery, Page, PageToken, Paged, Pruned, Store, StoreError,
@@ -35,6 +37,12 @@ struct State {
     next_datapoint: u64,
     deliveries: BTreeMap<DeliveryId, Delivery>,
     shelf: Shelf,
+    /// What the lake has not taken yet.
+    fed: Vec<FedBatch>,
+    /// The number of the next batch for the lake.
+    next_fed: u64,
+    /// What the lake has to know of the batch that is being committed.
+    reported: Vec<(Scope, Reported)>,
 }
 
 type EventKey = (Timestamp, ViolationId, ViolationEventType);
@@ -75,6 +83,7 @@ impl Store for MemoryStore {
         for change in batch {
             state.apply(change);
         }
+        state.end_batch();
         Ok(())
     }
 
@@ -204,6 +213,25 @@ impl Store for MemoryStore {
     }
 }
 
+/// So many batches are shown to wait at the same time.
+const SHOWN_MAX: usize = 256;
+
+impl LakeFeed for MemoryStore {
+    fn waiting(&self) -> Result<Vec<FedBatch>, StoreError> {
+        Ok(self.state("feeding the lake")?.fed.iter().take(SHOWN_MAX).cloned().collect())
+    }
+
+    fn taken(&self, up_to: u64) -> Result<(), StoreError> {
+        self.state("feeding the lake")?.fed.retain(|batch| batch.name.sequence > up_to);
+        Ok(())
+    }
+
+    /// There is no bound, and no disk.
+    fn lost(&self) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+}
+
 impl IndicatorStore for MemoryStore {
     fn visit_active(&self, visit: &mut dyn FnMut(IndicatorId, IndicatorValue)) -> Result<(), StoreError> {
         // Copied first, so that the visitor may call the store.
@@ -274,8 +302,22 @@ impl State {
             Change::DeleteDelivery(id) => {
                 self.deliveries.remove(id);
             }
-            Change::Indicators(change) => self.shelf.apply(change),
+            Change::Indicators(change) => {
+                if let IndicatorChange::AddContact(scope, contact) = change {
+                    self.reported.push((scope.clone(), Reported::Contact(contact.clone())));
+                }
+                self.shelf.apply(change);
+            }
         }
+    }
+
+    fn end_batch(&mut self) {
+        if self.reported.is_empty() {
+            return;
+        }
+        let name = LakeBatchName { stream: "fleet/memory".to_owned(), sequence: self.next_fed };
+        self.fed.push(FedBatch { name, reported: std::mem::take(&mut self.reported) });
+        self.next_fed += 1;
     }
 
     fn append_datapoint(&mut self, scope: &Scope, datapoint: &Datapoint) {
@@ -288,6 +330,7 @@ impl State {
         if !known {
             self.datapoints.insert((datapoint.at, self.next_datapoint), (scope.clone(), datapoint.clone()));
             self.next_datapoint += 1;
+            self.reported.push((scope.clone(), Reported::Value(datapoint.clone())));
         }
     }
 
@@ -395,6 +438,11 @@ mod tests {
     #[test]
     fn keeps_indicators() {
         crate::conformance_indicators::check_indicator_store(&MemoryStore::new);
+    }
+
+    #[test]
+    fn feeds_the_lake() {
+        crate::conformance_lake_feed::check_lake_feed(&MemoryStore::new);
     }
 
     #[test]

@@ -9,9 +9,10 @@ use komainu_model::{
 use komainu_ports::{CONTACTS_PER_DEVICE_MAX, CriteriaKind, IndicatorKind};
 use rusqlite::{Transaction, params};
 
+use super::feed::Feed;
 use crate::records::{
-    StoredKey, criteria_word, encode_active_violation, encode_delivery, encode_event, encode_indicator, encode_record,
-    encode_refused, encode_value, event_step, remote_key, stored_key, verification_word,
+    FedBody, StoredKey, criteria_word, encode_active_violation, encode_delivery, encode_event, encode_indicator,
+    encode_record, encode_refused, encode_value, event_step, remote_key, stored_key, verification_word,
 };
 
 /// Series whose numbers are remembered; a million devices with five metrics each. The rest is looked up.
@@ -41,6 +42,7 @@ pub(super) enum Step {
     PutRefused { id: IndicatorId, at: i64, body: String },
     AddContact { device: Device, remote: String, port: u16, first_at: i64, last_at: i64, count: i64 },
     AddSighting { scope: Scope, sighting: Sighting },
+    TakenByLake { up_to: u64 },
 }
 
 /// What indicators are found by.
@@ -71,11 +73,12 @@ pub(super) type Series = (Scope, ReporterName, Metric);
 /// Who a contact is of.
 pub(super) type Device = (Scope, ReporterName);
 
-/// The numbers of series and of devices in the database.
+/// The numbers of series and of devices in the database, and the state of the lake's feed.
 #[derive(Debug, Default)]
 pub(super) struct KnownIds {
     series: HashMap<Series, i64>,
     devices: HashMap<Device, DeviceRow>,
+    feed: Feed,
 }
 
 /// A device, and how many contacts it has.
@@ -90,9 +93,17 @@ pub(super) fn prepare(batch: &[Change]) -> Job {
     batch.iter().map(Step::from).collect()
 }
 
-/// Carries a batch out.
+/// Carries a batch out, and puts what the lake has to know of it into its feed.
 pub(super) fn apply(transaction: &Transaction<'_>, ids: &mut KnownIds, job: &Job) -> rusqlite::Result<()> {
-    job.iter().try_for_each(|step| step.apply(transaction, ids))
+    let mut body = FedBody::default();
+    for step in job {
+        let changed = step.apply(transaction, ids)?;
+        step.tell(changed, &mut body);
+        if body.is_full() {
+            ids.feed.append(transaction, std::mem::take(&mut body))?;
+        }
+    }
+    ids.feed.append(transaction, body)
 }
 
 impl From<&Change> for Step {
@@ -205,8 +216,36 @@ impl Step {
         }
     }
 
-    fn apply(&self, transaction: &Transaction<'_>, ids: &mut KnownIds) -> rusqlite::Result<()> {
+    /// Adds what the lake has to know of the step, which changed so many rows.
+    fn tell(&self, changed: usize, body: &mut FedBody) {
         match self {
+            Self::AppendDatapoint { series: (scope, reporter, metric), at, value } => {
+                // A value that is known was told when it was new.
+                if changed > 0 {
+                    body.value(scope, reporter, *at, metric, value);
+                }
+            }
+            Self::AddContact { device: (scope, reporter), remote, port, last_at, .. } => {
+                body.contact(scope, reporter, *last_at, remote, *port);
+            }
+            Self::PutRecord { .. }
+            | Self::DeleteRecord { .. }
+            | Self::PutActiveViolation { .. }
+            | Self::DeleteActiveViolation { .. }
+            | Self::AppendEvent { .. }
+            | Self::PutDelivery { .. }
+            | Self::DeleteDelivery { .. }
+            | Self::PutIndicator { .. }
+            | Self::LookedBack { .. }
+            | Self::PutRefused { .. }
+            | Self::AddSighting { .. }
+            | Self::TakenByLake { .. } => {}
+        }
+    }
+
+    /// Says how many rows are new or other than before, as far as the step is one statement.
+    fn apply(&self, transaction: &Transaction<'_>, ids: &mut KnownIds) -> rusqlite::Result<usize> {
+        let changed = match self {
             Self::PutRecord { scope, key, body } => transaction
                 .prepare_cached(
                     "INSERT INTO record (account, region, kind, key, body) VALUES (?1, ?2, ?3, ?4, ?5) \
@@ -345,8 +384,9 @@ impl Step {
                     sighting.last_at.unix_millis(),
                     i64::try_from(sighting.count).unwrap_or(i64::MAX),
                 ])?,
+            Self::TakenByLake { up_to } => ids.feed.taken(transaction, *up_to)?,
         };
-        Ok(())
+        Ok(changed)
     }
 }
 

@@ -10,7 +10,7 @@ const APPLICATION_ID: i32 = 0x4b4d_4e55;
 
 /// The steps from an empty file to this version; step `n` leads to `user_version` `n + 1`. A released step is never
 /// changed.
-const STEPS: [&str; 2] = [VERSION_1, VERSION_2];
+const STEPS: [&str; 3] = [VERSION_1, VERSION_2, VERSION_3];
 
 /// The order of the columns in the keys is the order in which the port lists.
 ///
@@ -147,6 +147,23 @@ const VERSION_2: &str = "
     CREATE INDEX sighting_indicator ON sighting (indicator, last_at);
 ";
 
+/// What the lake has not taken yet, a body for each batch that was committed, and how much of that was lost.
+///
+/// `life` tells apart what was written after the file was opened each time: a number may come again when the file was restored
+/// from a copy, and both together never do.
+const VERSION_3: &str = "
+    CREATE TABLE lake_feed (
+        number  INTEGER PRIMARY KEY,
+        life    INTEGER NOT NULL,
+        entries INTEGER NOT NULL,
+        body    BLOB NOT NULL
+    ) STRICT;
+    CREATE TABLE lake_feed_lost (
+        entries INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO lake_feed_lost (entries) VALUES (0);
+";
+
 /// Brings the file to this version. A file of a newer version, or of another program, is refused and not touched.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     let doing = "preparing the database";
@@ -206,7 +223,7 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "stored database cannot be read: it was written by a newer komainu: it has version 7, \
-             this program knows versions up to 2"
+             this program knows versions up to 3"
         );
         assert_eq!(version(&connection), 7);
     }

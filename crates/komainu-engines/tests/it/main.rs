@@ -5,5 +5,6 @@
 mod folder_captures;
 mod folder_records;
 mod killed;
+mod sqlite_accounts;
 mod sqlite_samples;
 mod sqlite_store;

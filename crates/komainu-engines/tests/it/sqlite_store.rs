@@ -14,6 +14,7 @@ use komainu_model::{
 };
 use komainu_ports::conformance::{check_durable_store, check_store, describe_store, sample_batch};
 use komainu_ports::conformance_indicators::{check_durable_indicator_store, check_indicator_store};
+use komainu_ports::conformance_lake_feed::{check_durable_lake_feed, check_lake_feed};
 use komainu_ports::{Store, StoreError};
 
 use crate::killed::Writer;
@@ -43,6 +44,17 @@ fn keeps_indicators() {
         SqliteStore::open(&folder.path().join(format!("{}.db", count.get()))).unwrap()
     });
     check_durable_indicator_store(&|| SqliteStore::open(&folder.path().join("durable.db")).unwrap());
+}
+
+#[test]
+fn feeds_the_lake() {
+    let folder = tempfile::tempdir().unwrap();
+    let count = Cell::new(0);
+    check_lake_feed(&|| {
+        count.set(count.get() + 1);
+        SqliteStore::open(&folder.path().join(format!("{}.db", count.get()))).unwrap()
+    });
+    check_durable_lake_feed(&|| SqliteStore::open(&folder.path().join("durable.db")).unwrap());
 }
 
 #[test]
