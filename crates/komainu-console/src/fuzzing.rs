@@ -1,0 +1,20 @@
+//! Entrances for the fuzz target.
+
+use crate::{cookie, fields, shown, texts, totp};
+
+/// What a browser may send: no panic; an address that is gone on to is one of ours, and what is shown has nothing unseen.
+pub fn request(bytes: &[u8]) {
+    let fields = fields::Fields::parse(bytes).unwrap_or_default();
+    if let Some(path) = fields::local_path(fields.one("then")) {
+        assert!(path.starts_with('/') && !path.starts_with("//") && path.is_ascii());
+    }
+    let text = String::from_utf8_lossy(bytes);
+    cookie::find(&text, cookie::SESSION);
+    texts::wished(&text);
+    let _ = crate::routes::find(&hyper::Method::GET, &text);
+    if let Some(secret) = totp::from_base32(&text) {
+        assert!(totp::from_base32(&totp::base32(&secret)) == Some(secret));
+    }
+    let shown = shown::shown(bytes);
+    assert!(!shown.chars().any(char::is_control) && !shown.contains('\u{202e}'));
+}

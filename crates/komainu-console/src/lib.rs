@@ -1,0 +1,138 @@
+//! The web console: pages that the server renders, for people who look and decide.
+//!
+//! In come HTTP connections of browsers; out go pages of HTML that need no script to be read. [`routes`] is the table of
+//! all pages with the least role that each asks for; a page is one file under [`pages`] and decides nothing by itself that
+//! a core decides. Who asks is known by a session ([`request`]), every change comes in a form that only this console can
+//! have made ([`form_key`]), and is written to the audit trail with the change itself.
+//!
+//! Pages about attacks take their time from the address ([`period`]), their tests as well ([`condition`]), and ask the lake
+//! ([`watch`]).
+//!
+//! What others sent is shown by [`shown::shown`] and escaped by the templates; no page has script or style of its own, so
+//! that the strict content security policy of [`reply`] holds for all of them.
+
+mod accounts;
+mod address;
+mod assets;
+mod attempts;
+mod condition;
+mod cookie;
+mod events;
+mod fields;
+mod form_key;
+#[cfg(fuzzing)]
+pub mod fuzzing;
+mod pages;
+mod password;
+mod period;
+mod problem;
+mod reply;
+mod request;
+mod routes;
+mod server;
+mod shell;
+mod shown;
+mod texts;
+mod time;
+mod totp;
+mod visit;
+mod watch;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+pub use accounts::{Accounts, By, OneTimeLink};
+use assets::Assets;
+use attempts::Attempts;
+use komainu_ports::{AccountStore, AccountsError, Clock, IdSource, Lake, LogBudget};
+use password::Passwords;
+pub use server::{CertificateError, Server, TlsCertificate};
+use tokio::sync::Semaphore;
+
+/// Pages that are made at the same time. Each has a thread while it is made; most take a millisecond.
+const PAGES_AT_ONCE_MAX: usize = 32;
+
+/// What the console is made of.
+pub struct ConsoleParts {
+    /// Who uses it.
+    pub accounts: Arc<Accounts>,
+    /// What attacks there were.
+    pub lakes: Arc<dyn Lakes>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Where tokens and salts come from.
+    pub ids: Arc<dyn IdSource>,
+    /// Whether browsers reach it over TLS, here or at a proxy: then cookies are for TLS only.
+    pub cookies: CookieScope,
+    /// Proxies in front of it: their word counts for from where a request comes.
+    pub proxies: Vec<IpAddr>,
+}
+
+/// Says which lake pages read.
+pub trait Lakes: Send + Sync {
+    /// The one that is shown now. It is asked for each page, and answers at once.
+    fn shown(&self) -> ShownLake;
+}
+
+/// A lake, and whether what is in it ever was.
+#[derive(Clone)]
+pub enum ShownLake {
+    /// What sensors handed in.
+    Real(Arc<dyn Lake>),
+    /// Made up for a demonstration; pages say so.
+    MadeUp(Arc<dyn Lake>),
+}
+
+/// Over what browsers send cookies back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CookieScope {
+    /// TLS and plain HTTP.
+    Any,
+    /// TLS only.
+    Tls,
+}
+
+/// The console.
+pub struct Console {
+    pub(crate) accounts: Arc<Accounts>,
+    pub(crate) lakes: Arc<dyn Lakes>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Arc<dyn IdSource>,
+    pub(crate) cookies: CookieScope,
+    pub(crate) proxies: Vec<IpAddr>,
+    pub(crate) assets: Assets,
+    pub(crate) attempts: Attempts,
+    pub(crate) passwords: Passwords,
+    pub(crate) turns: Arc<Semaphore>,
+    pub(crate) budgets: Budgets,
+}
+
+/// Lines of the log that strangers can cause as often as they like.
+#[derive(Default)]
+pub(crate) struct Budgets {
+    pub(crate) sign_in: LogBudget,
+    pub(crate) trespass: LogBudget,
+    pub(crate) limit: LogBudget,
+    pub(crate) unavailable: LogBudget,
+}
+
+impl Console {
+    /// A console of these parts. Hashes one password, which takes some tenths of a second.
+    pub fn new(parts: ConsoleParts) -> Arc<Self> {
+        let ConsoleParts { accounts, lakes, clock, ids, cookies, proxies } = parts;
+        let attempts = Attempts::new(ids.secret());
+        let passwords = Passwords::new(&*ids);
+        let turns = Arc::new(Semaphore::new(PAGES_AT_ONCE_MAX));
+        let (assets, budgets) = (Assets::new(), Budgets::default());
+        Arc::new(Self { accounts, lakes, clock, ids, cookies, proxies, assets, attempts, passwords, turns, budgets })
+    }
+
+    pub(crate) fn store(&self) -> &dyn AccountStore {
+        self.accounts.store()
+    }
+
+    /// Whether the console can answer.
+    pub(crate) fn health(&self) -> Result<(), AccountsError> {
+        self.store().audit(None, 0).map(drop)
+    }
+}

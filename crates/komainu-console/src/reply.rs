@@ -1,0 +1,91 @@
+//! What is sent back, and the headers that every answer has.
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, REFERRER_POLICY,
+    SET_COOKIE, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
+};
+use hyper::{Response, StatusCode};
+use maud::Markup;
+
+use crate::CookieScope;
+
+/// What a page may do: show itself, with our style, our script and our pictures, and send its forms here. Nothing inline,
+/// nothing from elsewhere, in no frame.
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; \
+                      connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+
+/// Headers of every answer. Addresses of pages are told to no other site (`Referrer-Policy`): they name what is looked at,
+/// and one has a token. With `no-referrer`, browsers would not say either from where a form comes (Fetch, "append a request
+/// `Origin` header").
+const HEADERS: [(HeaderName, &str); 5] = [
+    (CONTENT_SECURITY_POLICY, POLICY),
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (REFERRER_POLICY, "same-origin"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+];
+
+/// A page shows what somebody may see now, and is kept nowhere.
+const NOT_KEPT: &str = "no-store";
+
+/// Browsers that came over TLS come over nothing else for a year.
+const TLS_ONLY: &str = "max-age=31536000";
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    status: StatusCode,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    body: Bytes,
+}
+
+impl Reply {
+    /// A page.
+    pub(crate) fn page(status: StatusCode, page: Markup) -> Self {
+        Self::of(status, "text/html; charset=utf-8", page.into_string().into())
+    }
+
+    /// Something of this media type.
+    pub(crate) fn of(status: StatusCode, media_type: &'static str, body: Bytes) -> Self {
+        Self { status, headers: vec![(CONTENT_TYPE, HeaderValue::from_static(media_type))], body }
+    }
+
+    /// On to another page: what a form did is shown there, and loading it again does nothing twice.
+    pub(crate) fn on_to(path: &str) -> Self {
+        let location = HeaderValue::from_str(path).unwrap_or(HeaderValue::from_static("/"));
+        Self { status: StatusCode::SEE_OTHER, headers: vec![(LOCATION, location)], body: Bytes::new() }
+    }
+
+    /// The same with another header.
+    pub(crate) fn with(mut self, name: HeaderName, value: &'static str) -> Self {
+        self.headers.push((name, HeaderValue::from_static(value)));
+        self
+    }
+
+    /// The same with a cookie, as `cookie` writes it.
+    pub(crate) fn with_cookie(mut self, cookie: &str) -> Self {
+        // What is no header value cannot be a cookie of ours.
+        self.headers.extend(HeaderValue::from_str(cookie).ok().map(|cookie| (SET_COOKIE, cookie)));
+        self
+    }
+
+    /// The answer as it is sent.
+    pub(crate) fn into_response(self, scope: CookieScope) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::new(self.body));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        for (name, value) in HEADERS {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        if scope == CookieScope::Tls {
+            headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(TLS_ONLY));
+        }
+        for (name, value) in self.headers {
+            headers.append(name, value);
+        }
+        headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static(NOT_KEPT));
+        response
+    }
+}

@@ -1,0 +1,441 @@
+//! One request: reading it, finding out who sent it, and whether they may; then the page.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::header::{
+    ACCEPT_ENCODING, ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, COOKIE, USER_AGENT, VARY,
+};
+use hyper::http::request::Parts;
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use komainu_model::Timestamp;
+use komainu_ports::{AUDIT_SUBJECT_BYTES_MAX, AccountsError, Actor, AuditAction, AuditEntry, AuditOutcome};
+use tokio::time::Instant;
+use tracing::{error, warn};
+
+use crate::accounts::digest_of;
+use crate::assets::Asset;
+use crate::attempts::TooMany;
+use crate::fields::Fields;
+use crate::form_key::{self, FormKey};
+use crate::problem::Problem;
+use crate::reply::Reply;
+use crate::routes::{self, Answer, Answered};
+use crate::texts::{self, Texts};
+use crate::visit::{SignedIn, Theme, Visit};
+use crate::{Console, cookie, events};
+
+/// The largest form, in bytes. The largest of ours is a security profile in its editor.
+const BODY_BYTES_MAX: usize = 256 * 1024;
+
+/// A form must be there after this time.
+const BODY_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// A page must be there after this time, waiting for its turn included.
+const PAGE_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// Bytes of what a browser calls itself that a session keeps.
+const AGENT_BYTES_MAX: usize = 256;
+
+/// How long a browser keeps what the forms of strangers are bound to: as long as somebody may look at the page for signing in.
+const VISIT_AGE: Duration = Duration::from_secs(24 * 3600);
+
+/// Where load balancers and monitors ask.
+const HEALTH: &str = "/healthz";
+
+/// Answers a request.
+pub(crate) async fn answer(
+    console: Arc<Console>,
+    address: IpAddr,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let (head, body) = request.into_parts();
+    let address = client_of(address, &head.headers, &console.proxies);
+    let scope = console.cookies;
+    let reply = match console.assets.find(head.uri.path()) {
+        Some(asset) => asset_reply(asset, &head.headers),
+        None => page_reply(&console, address, head, body).await,
+    };
+    Ok(reply.into_response(scope))
+}
+
+/// From where a request comes: a proxy of ours adds that as the last word of `X-Forwarded-For`; what stands before it, and
+/// what others say, is anybody's word.
+fn client_of(peer: IpAddr, headers: &HeaderMap, proxies: &[IpAddr]) -> IpAddr {
+    if !proxies.contains(&peer) {
+        return peer;
+    }
+    let lines = headers.get_all("x-forwarded-for");
+    let last = lines.iter().next_back().and_then(|line| line.to_str().ok()?.rsplit(',').next()?.trim().parse().ok());
+    last.map_or(peer, |client: IpAddr| client.to_canonical())
+}
+
+fn asset_reply(asset: &Asset, headers: &HeaderMap) -> Reply {
+    let takes_gzip = text(headers, ACCEPT_ENCODING.as_str()).contains("gzip");
+    let body = if takes_gzip { asset.gzipped.clone() } else { asset.plain.clone() };
+    let reply = Reply::of(StatusCode::OK, asset.media_type, body)
+        .with(CACHE_CONTROL, "public, max-age=31536000, immutable")
+        .with(VARY, "accept-encoding");
+    if takes_gzip { reply.with(CONTENT_ENCODING, "gzip") } else { reply }
+}
+
+async fn page_reply(console: &Arc<Console>, address: IpAddr, head: Parts, body: Incoming) -> Reply {
+    let form = read_form(&head, body).await;
+    let (now, deadline) = (console.clock.now(), Instant::now() + PAGE_WAIT_MAX);
+    let to_stranger = |problem: Problem| problem.page(&visit(console, address, &head, None, now), None);
+    let form = match form {
+        Ok(form) => form,
+        Err(problem) => return to_stranger(problem),
+    };
+    let Ok(turn) = tokio::time::timeout_at(deadline, console.turns.clone().acquire_owned()).await else {
+        return to_stranger(Problem::Busy);
+    };
+    let work = {
+        let (console, head) = (console.clone(), head.clone());
+        // Stores block; and what began is done to its end, whether somebody waits for it or not.
+        tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            if head.uri.path() == HEALTH { health(&console) } else { page(&console, address, &head, form, now) }
+        })
+    };
+    match tokio::time::timeout_at(deadline, work).await {
+        Ok(Ok(reply)) => reply,
+        Ok(Err(failed)) => {
+            error!(event = events::FAILED, path = head.uri.path(), error = %failed, "a page failed");
+            to_stranger(Problem::Failed)
+        }
+        Err(_) => to_stranger(Problem::Busy),
+    }
+}
+
+fn health(console: &Console) -> Reply {
+    let (status, text) = match console.health() {
+        Ok(()) => (StatusCode::OK, "ok\n"),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "accounts unavailable\n"),
+    };
+    Reply::of(status, "text/plain; charset=utf-8", text.into())
+}
+
+async fn read_form(head: &Parts, body: Incoming) -> Result<Fields, Problem> {
+    if head.method != Method::POST {
+        return Ok(Fields::default());
+    }
+    let media_type = text(&head.headers, CONTENT_TYPE.as_str()).split(';').next().unwrap_or_default().trim();
+    if !media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        return Err(Problem::FormUnreadable);
+    }
+    let collected = tokio::time::timeout(BODY_WAIT_MAX, Limited::new(body, BODY_BYTES_MAX).collect()).await;
+    match collected.map_err(|_| Problem::TooSlow)? {
+        Ok(body) => Fields::parse(&body.to_bytes()).ok_or(Problem::FormUnreadable),
+        Err(error) if error.is::<LengthLimitError>() => Err(Problem::TooLarge),
+        Err(_) => Err(Problem::FormUnreadable),
+    }
+}
+
+/// The page that is asked for, or the one that says why not. Blocks.
+fn page(console: &Arc<Console>, address: IpAddr, head: &Parts, form: Fields, now: Timestamp) -> Reply {
+    let token = cookie::find(text(&head.headers, COOKIE.as_str()), cookie::SESSION);
+    let known = match token {
+        Some(token) => console.store().session(&digest_of(token), now),
+        None => Ok(None),
+    };
+    let who = match known {
+        Ok(known) => known.map(|(session, operator)| SignedIn { operator, session }),
+        Err(error) => {
+            let visit = visit(console, address, head, None, now);
+            return told(&visit, None, Problem::from(error));
+        }
+    };
+    let mut visit = visit(console, address, head, who.as_ref(), now);
+    visit.form = form;
+    // Whoever has no cookie gets one, with the key of the forms on this page.
+    let fresh = secret_of(head, who.as_ref()).is_none().then(|| hex::encode(console.ids.secret()));
+    if let Some(secret) = &fresh {
+        visit.form_key = FormKey::of(secret);
+    }
+    let answered = routed(&mut visit, who.as_ref(), head);
+    let reply = answered.unwrap_or_else(|problem| told(&visit, who.as_ref(), problem));
+    match fresh {
+        Some(secret) => reply.with_cookie(&cookie::keep(cookie::VISIT, &secret, VISIT_AGE, console.cookies)),
+        None => reply,
+    }
+}
+
+fn routed(visit: &mut Visit, who: Option<&SignedIn>, head: &Parts) -> Answered {
+    let (route, labels) = routes::find(&head.method, &visit.path)?;
+    visit.labels = labels;
+    if head.method == Method::POST {
+        let is_ours = visit.form_key.is(visit.form.one(form_key::FIELD));
+        if form_key::is_from_elsewhere(&head.headers) || !is_ours {
+            // Whose session is over meets this with the key of the page before.
+            return Err(if who.is_none() && matches!(route.answer, Answer::AtLeast(..)) {
+                Problem::SignInFirst
+            } else {
+                Problem::FormNotOurs
+            });
+        }
+    }
+    if let Some(who) = who.filter(|_| head.method == Method::POST) {
+        let counted = visit.console.attempts.act(&who.operator.name, visit.now);
+        counted.map_err(|TooMany { again_at, .. }| Problem::TooFast { again_at })?;
+    }
+    match (route.answer, who) {
+        (Answer::Open(answer), _) => answer(visit),
+        (Answer::AtLeast(..), None) => Err(Problem::SignInFirst),
+        (Answer::AtLeast(role, _), Some(who)) if !who.may(role) => Err(Problem::NeedsRole(role)),
+        (Answer::AtLeast(_, answer), Some(who)) => answer(visit, who),
+    }
+}
+
+/// The page for a problem, after those were told who should know.
+fn told(visit: &Visit, who: Option<&SignedIn>, problem: Problem) -> Reply {
+    match &problem {
+        Problem::NeedsRole(_) | Problem::FormNotOurs => trespass(visit, who),
+        Problem::Unavailable(error) => unavailable(visit.console.as_ref(), error),
+        Problem::NotFound
+        | Problem::WrongMethod
+        | Problem::SignInFirst
+        | Problem::FormUnreadable
+        | Problem::TooLarge
+        | Problem::TooSlow
+        | Problem::TooMany { .. }
+        | Problem::TooFast { .. }
+        | Problem::LinkGone
+        | Problem::Busy
+        | Problem::Failed => {}
+    }
+    problem.page(visit, who)
+}
+
+/// Somebody asked for what they may not. Operators are in the audit trail with it; strangers could fill it.
+fn trespass(visit: &Visit, who: Option<&SignedIn>) {
+    let Some(suppressed) = visit.console.budgets.trespass.take_now() else { return };
+    let operator = who.map(|who| who.operator.name.as_str());
+    warn!(event = events::TRESPASS, address = %visit.address, operator, path = %visit.path, suppressed, "refused");
+    if let Some(who) = who
+        && visit.console.attempts.act(&who.operator.name, visit.now).is_ok()
+    {
+        let entry = AuditEntry {
+            at: visit.now,
+            actor: Actor::Operator(who.operator.name.clone()),
+            address: Some(visit.address),
+            action: AuditAction::Trespass,
+            subject: cut(&visit.path, AUDIT_SUBJECT_BYTES_MAX).to_owned(),
+            outcome: AuditOutcome::Refused,
+        };
+        if let Err(error) = visit.console.store().note(&entry) {
+            unavailable(&visit.console, &error);
+        }
+    }
+}
+
+/// Says in the log that accounts cannot be read or written.
+pub(crate) fn unavailable(console: &Console, error: &AccountsError) {
+    let Some(suppressed) = console.budgets.unavailable.take_now() else { return };
+    let cause = std::error::Error::source(error).map(ToString::to_string);
+    error!(event = events::UNAVAILABLE, %error, cause, suppressed, "accounts are unavailable");
+}
+
+/// What pages see of a request, without its form and its labels.
+fn visit(console: &Arc<Console>, address: IpAddr, head: &Parts, who: Option<&SignedIn>, now: Timestamp) -> Visit {
+    let cookies = text(&head.headers, COOKIE.as_str());
+    let chosen = who.and_then(|who| who.operator.language);
+    let language = chosen.unwrap_or_else(|| texts::wished(text(&head.headers, ACCEPT_LANGUAGE.as_str())));
+    let place = head.uri.path_and_query().map_or("/", |place| place.as_str());
+    Visit {
+        console: console.clone(),
+        now,
+        address,
+        agent: cut(text(&head.headers, USER_AGENT.as_str()), AGENT_BYTES_MAX).to_owned(),
+        path: head.uri.path().to_owned(),
+        place: place.to_owned(),
+        labels: Vec::new(),
+        query: Fields::parse(head.uri.query().unwrap_or_default().as_bytes()).unwrap_or_default(),
+        form: Fields::default(),
+        language,
+        texts: Texts::of(language),
+        theme: cookie::find(cookies, cookie::THEME).map_or(Theme::Auto, Theme::parse),
+        form_key: FormKey::of(secret_of(head, who).unwrap_or_default()),
+    }
+}
+
+/// What the forms of this browser are bound to: its session, or its visit while nobody is signed in.
+fn secret_of<'a>(head: &'a Parts, who: Option<&SignedIn>) -> Option<&'a str> {
+    let cookies = text(&head.headers, COOKIE.as_str());
+    let name = if who.is_some() { cookie::SESSION } else { cookie::VISIT };
+    cookie::find(cookies, name).filter(|secret| !secret.is_empty())
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+/// The beginning of a text, at most so many bytes.
+pub(crate) fn cut(text: &str, bytes_max: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes_max)]
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use komainu_model::{OperatorName, Role};
+    use komainu_ports::{
+        AccountLimits, IdSource, Lake, LinkPurpose, ManualClock, MemoryAccounts, MemoryLake, NewSession, PasswordHash,
+        SeededIds,
+    };
+
+    use super::*;
+    use crate::{Accounts, By, ConsoleParts, CookieScope, Lakes, ShownLake};
+
+    /// This lake and no other.
+    struct OneLake(Arc<dyn Lake>);
+
+    impl Lakes for OneLake {
+        fn shown(&self) -> ShownLake {
+            ShownLake::Real(self.0.clone())
+        }
+    }
+
+    const NOW: Timestamp = Timestamp::from_unix_seconds(1_700_000_000);
+
+    /// The token of the session of the operator with each role.
+    fn token(role: Role) -> String {
+        format!("token-of-{role}")
+    }
+
+    /// A console with an operator for each role, signed in. Nobody's password is ever hashed.
+    fn console() -> Arc<Console> {
+        console_with(Arc::new(MemoryLake::default()))
+    }
+
+    /// The same with a lake. It is 2023-11-14T22:13:20Z.
+    pub(crate) fn console_with(lake: Arc<dyn Lake>) -> Arc<Console> {
+        let clock: Arc<dyn komainu_ports::Clock> = Arc::new(ManualClock::new(NOW));
+        let ids: Arc<dyn IdSource> = Arc::new(SeededIds::new(1));
+        let store = Arc::new(MemoryAccounts::new(AccountLimits::default()));
+        let accounts = Accounts::new(store, clock.clone(), ids.clone(), "http://console.example".to_owned());
+        let cookies = CookieScope::Any;
+        let console = Console::new(ConsoleParts {
+            accounts,
+            lakes: Arc::new(OneLake(lake)),
+            clock,
+            ids,
+            cookies,
+            proxies: Vec::new(),
+        });
+        let done = By::COMMAND_LINE.did(AuditAction::Welcome, "", NOW);
+        for role in Role::ALL {
+            let (link, name) = (digest_of("link"), OperatorName::parse(role.as_str()).unwrap());
+            let purpose = LinkPurpose::Invitation { name: name.clone(), role };
+            let password = PasswordHash::from_phc("none".to_owned());
+            console.store().put_link(link, &purpose, &done).unwrap();
+            console.store().use_link(&link, &name, &password, &done).unwrap();
+            let session = NewSession {
+                token: digest_of(&token(role)),
+                operator: name,
+                password,
+                totp_step: None,
+                address: "192.0.2.1".parse().unwrap(),
+                agent: String::new(),
+            };
+            console.store().begin_session(&session, &done).unwrap();
+        }
+        console
+    }
+
+    /// The status and the text of a page that an operator with this role asks for, or a stranger.
+    pub(crate) fn ask(
+        console: &Arc<Console>,
+        role: Option<Role>,
+        method: Method,
+        path: &str,
+        form: &str,
+    ) -> (u16, String) {
+        let mut request = Request::builder().method(method).uri(path);
+        if let Some(role) = role {
+            request = request.header(COOKIE, format!("{}={}", cookie::SESSION, token(role)));
+        }
+        let head = request.body(()).unwrap().into_parts().0;
+        let form = Fields::parse(form.as_bytes()).unwrap();
+        let response = page(console, "192.0.2.1".parse().unwrap(), &head, form, NOW).into_response(CookieScope::Any);
+        let location = text(response.headers(), "location").to_owned();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let body = runtime.block_on(response.into_body().collect()).unwrap().to_bytes();
+        (head_status(&location, &body), String::from_utf8(body.to_vec()).unwrap() + &location)
+    }
+
+    /// The status as the page itself says it, 200 for others, 303 for what leads on.
+    fn head_status(location: &str, body: &[u8]) -> u16 {
+        let text = std::str::from_utf8(body).unwrap();
+        match text.split_once("class=\"status-code\">") {
+            Some((_, rest)) => rest[..3].parse().unwrap(),
+            None if location.is_empty() => 200,
+            None => 303,
+        }
+    }
+
+    #[test]
+    fn the_table_decides_who_sees_what() {
+        let console = console();
+        let check = |role: Option<Role>, path: &str, status: u16, has: &str| {
+            let (found, text) = ask(&console, role, Method::GET, path, "");
+            assert_eq!(found, status, "{role:?} {path}: {text}");
+            assert!(text.contains(has), "{role:?} {path} has no {has:?}: {text}");
+        };
+        check(None, "/", 303, "/sign-in");
+        check(None, "/admin/audit?before=5", 303, "/sign-in?then=%2Fadmin%2Faudit%3Fbefore%3D5");
+        check(None, "/sign-out", 405, "");
+        check(None, "/nowhere", 404, "");
+        check(None, "/sign-in", 200, "name=\"password\"");
+        check(None, "/welcome?token=wrong", 410, "");
+        check(Some(Role::Viewer), "/", 200, "/account");
+        check(Some(Role::Viewer), "/admin/audit", 403, "admin");
+        check(Some(Role::Analyst), "/admin/operators", 403, "admin");
+        check(Some(Role::Admin), "/admin/operators", 200, "analyst");
+        check(Some(Role::Admin), "/admin/audit", 200, "asked for what is not allowed");
+        check(Some(Role::Admin), "/search?q=%3Cb%3E%E2%80%AE", 200, "&lt;b&gt;\\u{202e}");
+        check(Some(Role::Admin), "/search?q=anal", 200, "/admin/operators");
+    }
+
+    #[test]
+    fn forms_need_the_key_of_their_session() {
+        let console = console();
+        let check = |role: Option<Role>, key: &str, status: u16| {
+            let form = format!("form_key={key}&language=ja");
+            let (found, text) = ask(&console, role, Method::POST, "/account/language", &form);
+            assert_eq!(found, status, "{role:?} {key}: {text}");
+        };
+        let key = |role| FormKey::of(&token(role)).as_str().to_owned();
+        check(Some(Role::Viewer), "", 403);
+        check(Some(Role::Viewer), &key(Role::Admin), 403);
+        check(Some(Role::Viewer), FormKey::of("").as_str(), 403);
+        check(None, FormKey::of("").as_str(), 303);
+        check(Some(Role::Viewer), &key(Role::Viewer), 303);
+        let (_, text) = ask(&console, Some(Role::Viewer), Method::GET, "/", "");
+        assert!(text.contains("<html lang=\"ja\""), "{text}");
+    }
+
+    #[test]
+    fn a_proxy_says_from_where() {
+        let check = |peer: &str, lines: &[&str], expected: &str| {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append("x-forwarded-for", line.parse().unwrap());
+            }
+            let proxies = ["127.0.0.1".parse().unwrap()];
+            let client = client_of(peer.parse().unwrap(), &headers, &proxies);
+            assert_eq!(client.to_string(), expected, "{peer} {lines:?}");
+        };
+        check("192.0.2.1", &["192.0.2.9"], "192.0.2.1");
+        check("127.0.0.1", &[], "127.0.0.1");
+        check("127.0.0.1", &["192.0.2.9"], "192.0.2.9");
+        check("127.0.0.1", &["spoofed, 192.0.2.9"], "192.0.2.9");
+        check("127.0.0.1", &["192.0.2.8", "192.0.2.9"], "192.0.2.9");
+        check("127.0.0.1", &["192.0.2.9, unknown"], "127.0.0.1");
+        check("127.0.0.1", &["::ffff:192.0.2.9"], "192.0.2.9");
+    }
+}
