@@ -18,6 +18,12 @@ pub(crate) const NOT_KEPT: &str = "hub.not_kept";
 pub(crate) const SAMPLE_NOT_SUBMITTED: &str = "hub.sample_not_submitted";
 /// In which visits samples came is not kept.
 pub(crate) const MENTIONS_NOT_KEPT: &str = "hub.mentions_not_kept";
+/// Records say something of attacks that cannot be counted.
+pub(crate) const ATTACKS_NOT_COUNTED: &str = "hub.attacks_not_counted";
+/// Records are kept, and are not in the lake yet.
+pub(crate) const LAKE_NOT_APPENDED: &str = "hub.lake_not_appended";
+/// Records came into the lake that it did not have.
+pub(crate) const LAKE_CAUGHT_UP: &str = "hub.lake_caught_up";
 
 /// A file was handed in.
 pub(crate) const VIRUSTOTAL_TAKEN_IN: &str = "virustotal.taken_in";
@@ -41,6 +47,9 @@ const ALL: &[&str] = &[
     NOT_KEPT,
     SAMPLE_NOT_SUBMITTED,
     MENTIONS_NOT_KEPT,
+    ATTACKS_NOT_COUNTED,
+    LAKE_NOT_APPENDED,
+    LAKE_CAUGHT_UP,
     VIRUSTOTAL_TAKEN_IN,
     VIRUSTOTAL_NOT_KEPT,
     VIRUSTOTAL_REFUSED,

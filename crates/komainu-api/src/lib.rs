@@ -36,7 +36,7 @@ use std::sync::Arc;
 use komainu_aws::sigv4::ReplayGuard;
 use komainu_model::{AccessKeyId, Scope};
 use komainu_ports::{
-    Authority, Broker, Clock, IdSource, OwnAddresses, SampleIntake, SampleStore, SensorArtifacts, SensorCaptures,
+    Authority, Broker, Clock, IdSource, Lake, OwnAddresses, SampleIntake, SampleStore, SensorArtifacts, SensorCaptures,
     SensorRecords, Store,
 };
 
@@ -68,6 +68,8 @@ pub struct ApiParts {
     pub intake: Arc<dyn SampleIntake>,
     /// Where the captures that they send are kept.
     pub captures: Arc<dyn SensorCaptures>,
+    /// Where what they tell of attacks is counted.
+    pub lake: Arc<dyn Lake>,
     /// Who belongs to the house; sensors that are heard of are noted there.
     pub own: Arc<OwnAddresses>,
     /// The gateway.
@@ -97,6 +99,7 @@ pub struct Api {
     pub(crate) samples: Arc<dyn SampleStore>,
     pub(crate) intake: Arc<dyn SampleIntake>,
     pub(crate) captures: Arc<dyn SensorCaptures>,
+    pub(crate) lake: Arc<dyn Lake>,
     pub(crate) own: Arc<OwnAddresses>,
     pub(crate) roll: SensorRoll,
     pub(crate) desk: Desk,
@@ -111,7 +114,7 @@ pub struct Api {
 impl Api {
     /// A control plane of these parts.
     pub fn new(parts: ApiParts) -> Arc<Self> {
-        let ApiParts { config, control, store, records, artifacts, samples, intake, captures, own, .. } = parts;
+        let ApiParts { config, control, store, records, artifacts, samples, intake, captures, lake, own, .. } = parts;
         let ApiParts { broker, authority, clock, ids, .. } = parts;
         Arc::new(Self {
             config,
@@ -122,6 +125,7 @@ impl Api {
             samples,
             intake,
             captures,
+            lake,
             own,
             roll: SensorRoll::default(),
             desk: Desk::default(),

@@ -10,11 +10,13 @@
 //!
 //! A sensor is an authenticated stranger: it stands on a hostile network and may have been taken over. It can hand in
 //! what it likes in its own name, within bounds, and nothing in another's. Nothing of it is believed; all that is read of it
-//! is which artifacts came in which visits, for the laboratory.
+//! is which artifacts came in which visits, for the laboratory, and what was attacked how, for the lake.
 
 mod artifacts;
+mod attacks;
 mod captures;
 mod health;
+mod lake;
 mod lines;
 mod roll;
 mod samples;
@@ -29,10 +31,13 @@ use hyper::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::{Method, Request, Response, StatusCode};
 use komainu_aws::parse_query;
 use komainu_model::{CertificateStatus, Confidentiality, ThingName, Timestamp};
+#[cfg(fuzzing)]
+use komainu_ports::LakeRows;
 use komainu_ports::{BatchKey, BatchStored, Directory, PeerInfo, RecordedSession, SensorKey, SpoolEpoch};
 use tracing::{error, info, warn};
 
 pub use self::health::SensorHealth;
+pub(crate) use self::lake::feed as feed_lake;
 pub(crate) use self::roll::SensorRoll;
 pub use self::roll::SensorStatus;
 use crate::request::{json, respond};
@@ -263,8 +268,9 @@ async fn keep_records(
     let stored = blocking(move || {
         let stored = taker.records.put(&key, &lines, now);
         // One that is known is looked through as well: the server may have ended between the two.
-        if stored.is_ok() {
+        if let Ok(stored) = stored {
             samples::mention(&taker, &key.sensor, &lines);
+            lake::append(&taker, &key, stored, &lines, now);
         }
         stored
     });
@@ -345,6 +351,9 @@ pub(crate) fn fuzz(bytes: &[u8]) {
                 .split_inclusive(|byte| *byte == b'\n')
                 .all(|line| { line.ends_with(b"\n") && serde_json::from_slice::<serde::de::IgnoredAny>(line).is_ok() })
         );
+    }
+    for rows in attacks::told(bytes, "tokyo", Timestamp::default()).rows {
+        assert!(LakeRows::from_columns(rows.table(), rows.into_columns()).is_ok());
     }
     let (mentions, _) = lines::mentions(bytes);
     assert!(mentions.len() <= lines::MENTIONS_MAX);

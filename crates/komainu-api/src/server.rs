@@ -14,8 +14,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tracing::{debug, warn};
 
-use crate::Api;
 use crate::request::{self, Upgraded};
+use crate::{Api, sensors};
 
 /// So many connections are served at the same time; further ones are closed at once. Each may hold a body of
 /// [`request::BODY_BYTES_MAX`].
@@ -66,6 +66,12 @@ impl Server {
                 }
             }
         }
+    }
+
+    /// Has the lake catch up with the records of sensors that it could not take, or that came before there was one, until
+    /// [`Server::stop`].
+    pub async fn feed_lake(self: Arc<Self>) {
+        sensors::feed_lake(self.api.clone(), self.stopping.subscribe()).await;
     }
 
     /// Stops: no new connections, no further requests on old ones. Resolves when what was being answered is answered,

@@ -27,7 +27,7 @@ struct Line<'a> {
 /// The event logs of a sensor.
 #[derive(Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
-enum Log {
+pub(super) enum Log {
     Eve,
     Honeypot,
 }

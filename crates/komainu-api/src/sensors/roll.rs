@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use komainu_model::{Scope, ThingName, Timestamp};
@@ -56,6 +57,11 @@ pub(crate) struct SensorRoll {
     pub(super) not_kept: LogBudget,
     pub(super) not_submitted: LogBudget,
     pub(super) mentions_not_kept: LogBudget,
+    pub(super) attacks_not_counted: LogBudget,
+    pub(super) lake_not_appended: LogBudget,
+    /// Whether there may be records that the lake does not have. At the start there may be: the server may have ended
+    /// between the two.
+    pub(super) lake_is_behind: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -77,6 +83,9 @@ impl Default for SensorRoll {
             not_kept: LogBudget::default(),
             not_submitted: LogBudget::default(),
             mentions_not_kept: LogBudget::default(),
+            attacks_not_counted: LogBudget::default(),
+            lake_not_appended: LogBudget::default(),
+            lake_is_behind: AtomicBool::new(true),
         }
     }
 }

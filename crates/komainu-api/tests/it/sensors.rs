@@ -3,57 +3,18 @@
 use std::time::Duration;
 
 use komainu_api::SensorHealth;
-use komainu_model::{
-    Certificate, CertificateId, CertificateMode, CertificateStatus, Change, Confidentiality, Record, SampleDigest,
-    Scope, SensorName, SessionId, Thing, ThingName, ThingPrincipal, ThingPrincipalType, Timestamp,
-};
+use komainu_model::{CertificateId, Confidentiality, SampleDigest, Scope, SensorName, SessionId, ThingName};
 use komainu_ports::{
-    SampleOrigin, SamplePriority, SampleState, SampleStore, SensorArtifacts, SensorCaptures, SensorKey, SensorRecords,
-    StoredSample,
+    BatchKey, Clock, Lake, LakeFilter, LakeQuestion, LakeTable, LakeTest, LakeValue, SampleOrigin, SamplePriority,
+    SampleState, SampleStore, SensorArtifacts, SensorCaptures, SensorKey, SensorRecords, SpoolEpoch, StoredSample,
+    TimeRange,
 };
 use tokio::io::AsyncWriteExt;
 
 use crate::client::{Answer, Ask};
-use crate::world::{WAITING_MAX, World};
+use crate::world::{OSAKA, TOKYO, WAITING_MAX, World};
 
-const TOKYO: CertificateId = CertificateId::from_sha256([1; 32]);
-const OSAKA: CertificateId = CertificateId::from_sha256([2; 32]);
 const LINES: &[u8] = b"{\"log\":\"eve\",\"line\":{\"a\":1}}\n{\"log\":\"honeypot\",\"line\":{}}\n";
-
-/// A world in which the thing `tokyo` has the certificate [`TOKYO`] and may hand in its records; so has `osaka`.
-fn world() -> World {
-    let put = |record| Change::Put(World::scope(), record);
-    let mut changes = Vec::new();
-    for (certificate, name) in [(TOKYO, "tokyo"), (OSAKA, "osaka")] {
-        let thing = ThingName::parse(name).unwrap();
-        changes.push(put(Record::Thing(Thing {
-            name: thing.clone(),
-            id: name.into(),
-            type_name: None,
-            attributes: Default::default(),
-            version: 1,
-            created_at: Timestamp::default(),
-        })));
-        changes.push(put(Record::Certificate(Certificate {
-            id: certificate,
-            pem: "pem".into(),
-            status: CertificateStatus::Active,
-            mode: CertificateMode::Default,
-            not_before: Timestamp::default(),
-            not_after: Timestamp::from_unix_seconds(i64::from(u32::MAX)),
-            created_at: Timestamp::default(),
-            modified_at: Timestamp::default(),
-            version: 1,
-        })));
-        let kind = ThingPrincipalType::ExclusiveThing;
-        changes.push(put(Record::ThingPrincipal(ThingPrincipal { thing, certificate, kind })));
-    }
-    let world = World::holding(&changes);
-    for (certificate, name) in [(TOKYO, "tokyo"), (OSAKA, "osaka")] {
-        world.broker.allowed.lock().push((certificate, format!("$komainu/sensors/{name}/ingest")));
-    }
-    world
-}
 
 async fn send(world: &World, certificate: Option<CertificateId>, method: &str, target: &str, body: &[u8]) -> Answer {
     let target = format!("/komainu/v1/sensors/{target}");
@@ -71,7 +32,7 @@ fn tokyo() -> SensorKey {
 
 #[tokio::test]
 async fn a_batch_is_kept_once_however_often_it_comes() {
-    let world = world();
+    let world = World::with_sensors();
     let first = batch(&world, 0, LINES).await;
     assert_eq!((first.status, first.json()["stored"].as_str()), (200, Some("new")));
     for again in [LINES, b"{\"log\":\"eve\",\"line\":{\"b\":1}}\n"] {
@@ -89,7 +50,7 @@ async fn a_batch_is_kept_once_however_often_it_comes() {
 
 #[tokio::test]
 async fn a_sensor_writes_in_its_own_name_only() {
-    let world = world();
+    let world = World::with_sensors();
     let target = |name: &str| format!("{name}/records?epoch=000000000000000a&sequence=0");
     let status = async |certificate, name: &str| send(&world, certificate, "POST", &target(name), LINES).await.status;
     assert_eq!(status(None, "tokyo").await, 401);
@@ -104,7 +65,7 @@ async fn a_sensor_writes_in_its_own_name_only() {
 
 #[tokio::test]
 async fn a_right_that_is_withdrawn_ends_at_once() {
-    let world = world();
+    let world = World::with_sensors();
     let mut kept_open = world.connect_as(Some(TOKYO));
     let ask = |sequence: u64| {
         let target = format!("/komainu/v1/sensors/tokyo/records?epoch=000000000000000a&sequence={sequence}");
@@ -123,7 +84,7 @@ async fn a_right_that_is_withdrawn_ends_at_once() {
 
 #[tokio::test]
 async fn what_makes_no_sense_is_refused_for_good() {
-    let world = world();
+    let world = World::with_sensors();
     for (body, expected) in [
         (&b""[..], 400),
         (b"{\"log\":\"eve\",\"line\":{}}", 400),
@@ -145,7 +106,7 @@ async fn what_makes_no_sense_is_refused_for_good() {
 
 #[tokio::test]
 async fn artifacts_are_what_their_digest_says() {
-    let world = world();
+    let world = World::with_sensors();
     // SHA-256 of "abc", FIPS 180-4.
     let digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
     let target = format!("tokyo/artifacts/{digest}");
@@ -166,7 +127,7 @@ async fn artifacts_are_what_their_digest_says() {
 
 #[tokio::test]
 async fn operators_see_who_is_there() {
-    let world = world();
+    let world = World::with_sensors();
     let body = br#"{"version":"0.1.0","uptime_s":5,"connections":2,"doors":["camera telnet 23"]}"#;
     assert_eq!(send(&world, Some(TOKYO), "POST", "tokyo/health", body).await.status, 200);
     assert_eq!(send(&world, Some(TOKYO), "POST", "tokyo/health", b"[").await.status, 400);
@@ -191,7 +152,7 @@ const PCAPNG: &[u8] =
 
 #[tokio::test]
 async fn captures_are_kept_once_and_say_whether_they_are_confidential() {
-    let world = world();
+    let world = World::with_sensors();
     let put = async |session: &str, mark: Option<&str>, body: &[u8]| {
         let mut ask = Ask::new("PUT", &format!("/komainu/v1/sensors/tokyo/captures/{session}"), body);
         if let Some(mark) = mark {
@@ -225,7 +186,7 @@ async fn captures_are_kept_once_and_say_whether_they_are_confidential() {
 
 #[tokio::test]
 async fn an_artifact_is_confidential_until_it_is_seen_elsewhere() {
-    let world = world();
+    let world = World::with_sensors();
     // SHA-256 of "abc", FIPS 180-4.
     let target = "/komainu/v1/sensors/tokyo/artifacts/ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
     let ask = async |method: &str, mark: Option<&str>, body: &[u8]| {
@@ -249,7 +210,7 @@ async fn an_artifact_is_confidential_until_it_is_seen_elsewhere() {
 
 #[tokio::test]
 async fn an_artifact_comes_in_pieces_and_one_that_breaks_off_is_not_kept() {
-    let world = world();
+    let world = World::with_sensors();
     // SHA-256 of a million times "a", FIPS 180-4.
     let digest = "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0";
     let target = format!("tokyo/artifacts/{digest}");
@@ -280,7 +241,7 @@ fn visit(session: Option<&str>) -> SampleOrigin {
 
 #[tokio::test]
 async fn an_artifact_becomes_a_sample_and_counts_each_time() {
-    let world = world();
+    let world = World::with_sensors();
     let put = async |mark: &str| {
         let ask = Ask::new("PUT", &format!("/komainu/v1/sensors/tokyo/artifacts/{ABC}"), b"abc");
         ask.header("komainu-confidential", mark).send(&mut world.connect_as(Some(TOKYO))).await.status
@@ -312,7 +273,7 @@ async fn an_artifact_becomes_a_sample_and_counts_each_time() {
 
 #[tokio::test]
 async fn an_artifact_is_kept_though_the_laboratory_takes_none() {
-    let world = world();
+    let world = World::with_sensors();
     let sha256 = *SampleDigest::parse(ABC).unwrap().sha256();
     let put = async |sha256: &str, body: &[u8]| {
         send(&world, Some(TOKYO), "PUT", &format!("tokyo/artifacts/{sha256}"), body).await.status
@@ -336,7 +297,7 @@ async fn an_artifact_is_kept_though_the_laboratory_takes_none() {
 
 #[tokio::test]
 async fn records_say_in_which_visits_samples_came() {
-    let world = world();
+    let world = World::with_sensors();
     let line = |session: &str| {
         let told = format!(r#"{{"session":{{"id":"{session}"}},"artifacts":[{{"sha256":"{ABC}","stored":true}}]}}"#);
         format!("{{\"log\":\"honeypot\",\"line\":{{\"event_type\":\"honeypot\",\"honeypot\":{told}}}}}\n")
@@ -363,4 +324,75 @@ async fn records_say_in_which_visits_samples_came() {
 
 fn elsewhere() -> Scope {
     Scope { region: komainu_model::Region::parse("us-east-1").unwrap(), ..World::scope() }
+}
+
+/// The summary of a visit, as a sensor writes it.
+fn attack(number: u32) -> String {
+    let head = r#""event_type":"honeypot","dest_port":23,"proto":"TCP","app_proto":"telnet""#;
+    let session = format!(r#""session":{{"id":"{number}","start":"2023-11-14T22:00:00.000000+0000"}}"#);
+    let rest = r#""target":{"kind":"emulated","persona":"camera"},"sensor":{"id":"liar"},"notes":["rebooted"]"#;
+    let line = format!(r#"{{{head},"src_ip":"192.0.2.{number}","honeypot":{{{session},{rest}}}}}"#);
+    format!("{{\"log\":\"honeypot\",\"line\":{line}}}\n")
+}
+
+/// How many attacks are counted, and how many things that were shown in them, all of them by the sensor `tokyo`.
+fn counted(world: &World) -> (u64, u64) {
+    let count = |table: LakeTable| {
+        let column = table.column("sensor").unwrap();
+        let filters = vec![LakeFilter { column, test: LakeTest::OneOf(vec![LakeValue::text("tokyo")]) }];
+        let (range, group_by) = (TimeRange::ALL, Vec::new());
+        let question = LakeQuestion { table, range, filters, bucket: None, group_by, distinct: None, top: None };
+        world.lake.count(&question).unwrap().rows
+    };
+    (count(LakeTable::Attacks), count(LakeTable::Observables))
+}
+
+#[tokio::test]
+async fn attacks_are_counted_before_the_answer() {
+    let world = World::with_sensors();
+    let body = attack(1) + &attack(2) + "{\"log\":\"eve\",\"line\":{}}\n";
+    assert_eq!(batch(&world, 0, body.as_bytes()).await.status, 200);
+    assert_eq!(counted(&world), (2, 2));
+    assert_eq!(batch(&world, 0, body.as_bytes()).await.json()["stored"].as_str(), Some("known"));
+    assert_eq!(counted(&world), (2, 2), "what comes again is counted once");
+    // What cannot be read costs itself.
+    let body = attack(3).replace("192.0.2.3", "somewhere") + &attack(4);
+    assert_eq!(batch(&world, 1, body.as_bytes()).await.status, 200);
+    assert_eq!(counted(&world), (3, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lake_that_was_out_of_order_catches_up() {
+    let world = World::with_sensors();
+    let feeding = tokio::spawn(world.server.clone().feed_lake());
+    world.lake.set_broken(true);
+    for sequence in 0..3 {
+        assert_eq!(batch(&world, sequence, attack(sequence as u32).as_bytes()).await.status, 200, "they are kept");
+    }
+    assert_eq!(counted(&world), (0, 0));
+    tokio::time::sleep(Duration::from_secs(601)).await;
+    world.lake.set_broken(false);
+    // One that the sensor sends again need not wait.
+    assert_eq!(batch(&world, 1, attack(1).as_bytes()).await.status, 200);
+    assert_eq!(counted(&world), (1, 1));
+    tokio::time::sleep(Duration::from_secs(601)).await;
+    assert_eq!(counted(&world), (3, 3));
+    tokio::time::sleep(Duration::from_secs(601)).await;
+    assert_eq!(counted(&world), (3, 3));
+    world.server.stop(Duration::from_secs(1)).await;
+    feeding.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_from_before_the_lake_are_counted_at_the_start() {
+    let world = World::with_sensors();
+    for sequence in 0..3 {
+        let key = BatchKey { sensor: tokyo(), epoch: SpoolEpoch::new(1), sequence };
+        world.records.put(&key, attack(sequence as u32).as_bytes(), world.clock.now()).unwrap();
+    }
+    let feeding = tokio::spawn(world.server.clone().feed_lake());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(counted(&world), (3, 3));
+    world.server.stop(Duration::from_secs(1)).await;
+    feeding.await.unwrap();
 }

@@ -1,20 +1,23 @@
 //! A control plane with everything around it in memory.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use komainu_api::{Api, ApiConfig, ApiParts, ControlPlane, ControlRules, Server};
 use komainu_detect::ValidationRules;
 use komainu_model::{
-    AccessKeyId, AccountId, CertificateId, Change, ClientId, DisconnectReason, NotificationSignature, Region,
-    SampleDigest, Scope, SecretKey, Timestamp,
+    AccessKeyId, AccountId, Certificate, CertificateId, CertificateMode, CertificateStatus, Change, ClientId,
+    DisconnectReason, NotificationSignature, Record, Region, SampleDigest, Scope, SecretKey, Thing, ThingName,
+    ThingPrincipal, ThingPrincipalType, Timestamp,
 };
 use komainu_ports::{
     Authority, AuthorityError, BoxFuture, Broker, BrokerError, ByteStream, CapturesLimits, CertificateSubject, Clock,
-    HttpHandoff, IssuedCertificate, IssuedKeyPair, ManualClock, MemoryArtifacts, MemoryCaptures, MemoryRecords,
-    MemorySamples, MemoryStore, MeterReading, NewSample, OutboundMessage, PeerInfo, RecordsLimits, SampleIntake,
-    SampleLimits, SampleMention, SamplePriority, SampleStore, SampleSubmitted, SamplesError, SeededIds, Store,
-    WebSocketIdentity,
+    HttpHandoff, IssuedCertificate, IssuedKeyPair, Lake, LakeAnswer, LakeAppended, LakeBatchName, LakeError,
+    LakeListing, LakeQuestion, LakeRows, LakeTableState, ManualClock, MemoryArtifacts, MemoryCaptures, MemoryLake,
+    MemoryRecords, MemorySamples, MemoryStore, MeterReading, NewSample, OutboundMessage, PeerInfo, RecordsLimits,
+    SampleIntake, SampleLimits, SampleMention, SamplePriority, SampleStore, SampleSubmitted, SamplesError, SeededIds,
+    Store, WebSocketIdentity,
 };
 use komainu_respond::RespondRules;
 use parking_lot::Mutex;
@@ -31,6 +34,10 @@ pub(crate) const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 /// So many samples may wait.
 pub(crate) const WAITING_MAX: u64 = 3;
 
+/// The certificates of two sensors.
+pub(crate) const TOKYO: CertificateId = CertificateId::from_sha256([1; 32]);
+pub(crate) const OSAKA: CertificateId = CertificateId::from_sha256([2; 32]);
+
 /// A control plane without a listener: connections are handed to it.
 pub(crate) struct World {
     pub(crate) server: Arc<Server>,
@@ -40,6 +47,7 @@ pub(crate) struct World {
     pub(crate) records: Arc<MemoryRecords>,
     pub(crate) artifacts: Arc<MemoryArtifacts>,
     pub(crate) captures: Arc<MemoryCaptures>,
+    pub(crate) lake: Arc<BrittleLake>,
     pub(crate) samples: Arc<MemorySamples>,
     pub(crate) intake: Arc<Door>,
     pub(crate) control: Arc<ControlPlane>,
@@ -51,6 +59,41 @@ impl World {
         Self::holding(&[])
     }
 
+    /// A control plane in which the thing `tokyo` has the certificate [`TOKYO`] and may hand in its records; so has `osaka`.
+    pub(crate) fn with_sensors() -> Self {
+        let put = |record| Change::Put(Self::scope(), record);
+        let mut changes = Vec::new();
+        for (certificate, name) in [(TOKYO, "tokyo"), (OSAKA, "osaka")] {
+            let thing = ThingName::parse(name).unwrap();
+            changes.push(put(Record::Thing(Thing {
+                name: thing.clone(),
+                id: name.into(),
+                type_name: None,
+                attributes: Default::default(),
+                version: 1,
+                created_at: Timestamp::default(),
+            })));
+            changes.push(put(Record::Certificate(Certificate {
+                id: certificate,
+                pem: "pem".into(),
+                status: CertificateStatus::Active,
+                mode: CertificateMode::Default,
+                not_before: Timestamp::default(),
+                not_after: Timestamp::from_unix_seconds(i64::from(u32::MAX)),
+                created_at: Timestamp::default(),
+                modified_at: Timestamp::default(),
+                version: 1,
+            })));
+            let kind = ThingPrincipalType::ExclusiveThing;
+            changes.push(put(Record::ThingPrincipal(ThingPrincipal { thing, certificate, kind })));
+        }
+        let world = Self::holding(&changes);
+        for (certificate, name) in [(TOKYO, "tokyo"), (OSAKA, "osaka")] {
+            world.broker.allowed.lock().push((certificate, format!("$komainu/sensors/{name}/ingest")));
+        }
+        world
+    }
+
     /// A control plane whose store holds what these changes make.
     pub(crate) fn holding(changes: &[Change]) -> Self {
         let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(NOW_S)));
@@ -59,6 +102,7 @@ impl World {
         let records = Arc::new(MemoryRecords::new(RecordsLimits::default()));
         let artifacts = Arc::new(MemoryArtifacts::default());
         let captures = Arc::new(MemoryCaptures::new(CapturesLimits::default()));
+        let lake = Arc::new(BrittleLake::default());
         let limits = SampleLimits { waiting_max: WAITING_MAX, ..SampleLimits::default() };
         let samples = Arc::new(MemorySamples::new(limits));
         let intake = Arc::new(Door::new(samples.clone(), clock.clone()));
@@ -80,6 +124,7 @@ impl World {
             records: records.clone(),
             artifacts: artifacts.clone(),
             captures: captures.clone(),
+            lake: lake.clone(),
             samples: samples.clone(),
             intake: intake.clone(),
             broker: broker.clone(),
@@ -88,7 +133,7 @@ impl World {
             ids,
         });
         let server = Server::new(api.clone());
-        Self { server, api, broker, store, records, artifacts, captures, samples, intake, control, clock }
+        Self { server, api, broker, store, records, artifacts, captures, lake, samples, intake, control, clock }
     }
 
     /// A connection in clear text.
@@ -153,6 +198,57 @@ impl SampleIntake for Door {
     fn again(&self, sample: &SampleDigest, priority: SamplePriority) -> Result<bool, SamplesError> {
         self.whole()?;
         self.samples.again(sample, priority, self.clock.now())
+    }
+}
+
+/// A lake that can be out of order.
+#[derive(Default)]
+pub(crate) struct BrittleLake {
+    lake: MemoryLake,
+    is_broken: AtomicBool,
+}
+
+impl BrittleLake {
+    /// From now on the medium fails, or does not.
+    pub(crate) fn set_broken(&self, is_broken: bool) {
+        self.is_broken.store(is_broken, Ordering::Relaxed);
+    }
+}
+
+impl Lake for BrittleLake {
+    fn append(&self, name: &LakeBatchName, rows: &[LakeRows]) -> Result<LakeAppended, LakeError> {
+        if self.is_broken.load(Ordering::Relaxed) {
+            return Err(LakeError::Unavailable { doing: "writing", source: "the disk is gone".into() });
+        }
+        self.lake.append(name, rows)
+    }
+
+    fn holds(&self, name: &LakeBatchName) -> bool {
+        self.lake.holds(name)
+    }
+
+    fn count(&self, question: &LakeQuestion) -> Result<LakeAnswer, LakeError> {
+        self.lake.count(question)
+    }
+
+    fn list(&self, listing: &LakeListing) -> Result<LakeRows, LakeError> {
+        self.lake.list(listing)
+    }
+
+    fn visit(
+        &self,
+        listing: &LakeListing,
+        visit: &mut dyn FnMut(LakeRows) -> ControlFlow<()>,
+    ) -> Result<(), LakeError> {
+        self.lake.visit(listing, visit)
+    }
+
+    fn state(&self) -> Result<Vec<LakeTableState>, LakeError> {
+        self.lake.state()
+    }
+
+    fn retain(&self, before: Timestamp) -> Result<u64, LakeError> {
+        self.lake.retain(before)
     }
 }
 
