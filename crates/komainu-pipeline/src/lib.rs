@@ -10,12 +10,15 @@
 //! [`Indicators`] owns what devices should not be in contact with: what is taught becomes durable, then detection judges by it,
 //! then what devices reported before is looked through.
 //!
+//! What became durable is taken to the lake afterwards, exactly once.
+//!
 //! Nothing is judged here, no message is written here, no retry is timed here: `komainu-detect`, `komainu-intel` and
 //! `komainu-respond` decide that.
 
 mod encounters;
 mod evaluator;
 mod indicators;
+mod lake;
 mod maintenance;
 mod outbox;
 mod pipeline;

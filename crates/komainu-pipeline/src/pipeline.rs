@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use komainu_detect::DetectorLimits;
 use komainu_ports::{
-    AlertRouter, BoxFuture, Broker, Clock, Courier, Directory, ReportMessage, ReportSink, ReportSinkError, Store,
-    StoreError,
+    AlertRouter, BoxFuture, Broker, Clock, Courier, Directory, Lake, LakeFeed, ReportMessage, ReportSink,
+    ReportSinkError, Store, StoreError,
 };
 use tokio::sync::{Mutex, Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::evaluator::Evaluator;
 use crate::indicators::Indicators;
+use crate::lake::LakeWorker;
 use crate::maintenance::Maintenance;
 use crate::outbox::Outbox;
 use crate::reports::{ReportWorker, Submission};
@@ -67,6 +68,10 @@ pub struct PipelinePorts {
     pub clock: Arc<dyn Clock>,
     /// What devices should not be in contact with.
     pub indicators: Arc<Indicators>,
+    /// What the lake has not taken yet, of the same store.
+    pub lake_feed: Arc<dyn LakeFeed>,
+    /// Where what devices reported is counted.
+    pub lake: Arc<dyn Lake>,
     /// Notified when somebody else put a message into the outbox.
     pub outbox: Arc<Notify>,
 }
@@ -93,6 +98,7 @@ impl Pipeline {
         let worker = ReportWorker::new(config.clone(), ports.clone(), evaluator, queue);
         workers.spawn(worker.run(stopping.clone()));
         workers.spawn(Outbox::new(&config, &ports).run(stopping.clone()));
+        workers.spawn(LakeWorker::new(&ports).run(stopping.clone()));
         workers.spawn(Maintenance::new(&config, &ports).run(stopping));
         Ok(Arc::new(Self { reports, stop, workers: Mutex::new(workers) }))
     }

@@ -15,8 +15,8 @@ use komainu_model::{
 use komainu_pipeline::{Indicators, Pipeline, PipelineConfig, PipelinePorts};
 use komainu_ports::{
     ActiveViolationQuery, AlertRouter, BoxFuture, Broker, BrokerError, ByteStream, Clock, Courier, DeliveryOutcome,
-    DeviceProfiles, Directory, MemoryStore, MeterReading, OutboundMessage, Page, PeerInfo, Principal, ReportEncoding,
-    ReportMessage, ReportSink, ReportSinkError, Store, ViolationEventQuery, WebSocketIdentity,
+    DeviceProfiles, Directory, MemoryLake, MemoryStore, MeterReading, OutboundMessage, Page, PeerInfo, Principal,
+    ReportEncoding, ReportMessage, ReportSink, ReportSinkError, Store, ViolationEventQuery, WebSocketIdentity,
 };
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -88,6 +88,8 @@ impl House {
             courier: courier.clone(),
             clock,
             indicators,
+            lake_feed: store.clone(),
+            lake: Arc::new(MemoryLake::default()),
             outbox: Arc::new(Notify::new()),
         };
         let pipeline = Pipeline::start(PipelineConfig::default(), ports.clone()).await.unwrap();

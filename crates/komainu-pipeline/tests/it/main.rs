@@ -5,4 +5,5 @@
 mod deliveries;
 mod house;
 mod indicators;
+mod lake;
 mod reports;
