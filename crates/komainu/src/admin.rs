@@ -1,4 +1,5 @@
-//! The admin socket: how `komainu enroll`, `komainu access-key` and `komainu indicators` reach the running server.
+//! The admin socket: how `komainu enroll`, `komainu access-key`, `komainu operators` and others reach the running
+//! server.
 //!
 //! `DATA/admin.sock` belongs to the data folder's owner (mode 0600) and takes one JSON request a line, answered by one
 //! JSON line. When no server runs, the same request is carried out on the folder itself.
@@ -21,6 +22,7 @@ use tokio::sync::Semaphore;
 use crate::config::Config;
 use crate::indicators::{IndicatorsReply, IndicatorsRequest};
 use crate::operator::Operator;
+use crate::operators::{OperatorsReply, OperatorsRequest};
 use crate::samples::{SamplesReply, SamplesRequest};
 
 /// The socket's name in the data folder.
@@ -51,6 +53,8 @@ pub(crate) enum AdminRequest {
     Indicators(IndicatorsRequest),
     /// Something about samples.
     Samples(SamplesRequest),
+    /// Something about operators of the console.
+    Operators(OperatorsRequest),
     /// List access keys.
     ListAccessKeys,
     /// Make an access key useless.
@@ -68,6 +72,8 @@ pub(crate) enum AdminReply {
     Indicators(IndicatorsReply),
     /// What was asked about samples.
     Samples(SamplesReply),
+    /// What was asked about operators of the console.
+    Operators(OperatorsReply),
     /// The key was made; this is the only time its secret is shown.
     AccessKeyCreated { id: String, secret: String },
     /// All keys, in the order of their ids.
@@ -144,6 +150,7 @@ impl fmt::Display for AdminReply {
             Self::Sensors(sensors) => sensors.iter().try_for_each(|sensor| write!(f, "{sensor}")),
             Self::Indicators(reply) => write!(f, "{reply}"),
             Self::Samples(reply) => write!(f, "{reply}"),
+            Self::Operators(reply) => write!(f, "{reply}"),
             Self::AccessKeyCreated { id, secret } => {
                 writeln!(f, "AWS_ACCESS_KEY_ID={id}")?;
                 writeln!(f, "AWS_SECRET_ACCESS_KEY={secret}")

@@ -11,6 +11,7 @@ use komainu_ports::{CapturesLimits, RecordsLimits};
 use komainu_sensor::{ArtifactLimits, CAPTURE_BYTES_MAX, FetchLimits, Proxy, RING_BYTES_MIN, Rotation, SensorLimits};
 use serde::{Deserialize, Serialize};
 
+use crate::console::ConsoleSection;
 use crate::outpost::{OutpostSection, OutpostsSection};
 
 /// The prefix of environment variables that set configuration keys.
@@ -28,6 +29,7 @@ const SPOOL_BYTES_MIN: u64 = 16 << 20;
 pub(crate) struct Config {
     pub(crate) account: Account,
     pub(crate) listen: Listen,
+    pub(crate) console: ConsoleSection,
     pub(crate) public: Public,
     pub(crate) smtp: Smtp,
     pub(crate) webhook: Webhook,
@@ -36,6 +38,7 @@ pub(crate) struct Config {
     pub(crate) gateway: GatewaySection,
     pub(crate) sensor: SensorSection,
     pub(crate) hub: HubSection,
+    pub(crate) lake: LakeSection,
     pub(crate) outpost: OutpostSection,
     pub(crate) sandbox: SandboxSection,
     pub(crate) lab: LabSection,
@@ -373,6 +376,14 @@ pub(crate) struct HubSection {
     pub(crate) captures_bytes_max: u64,
 }
 
+/// What the server keeps of attacks and of what devices measured, as columns.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LakeSection {
+    /// Months that are wholly older than so many days are removed; 0: never.
+    pub(crate) retain_days: u32,
+}
+
 /// What a sensor does with URLs that attackers name.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -543,6 +554,12 @@ impl Default for HubLink {
     }
 }
 
+impl Default for LakeSection {
+    fn default() -> Self {
+        Self { retain_days: 1_100 }
+    }
+}
+
 impl Default for HubSection {
     fn default() -> Self {
         Self {
@@ -640,6 +657,7 @@ fn check(table: &toml::Table) -> anyhow::Result<Config> {
     if !(1..=3650).contains(&config.intel.valid_days) {
         bail!("intel.valid_days must be from 1 to 3650");
     }
+    config.console.check()?;
     config.lab.check()?;
     check_capture(&config.sensor.capture)?;
     check_fetch(&config.sensor.fetch)?;
@@ -753,6 +771,9 @@ mod tests {
             ("[sensor.fetch]\nbytes_max = 33554433\n", &[], "sensor.fetch.bytes_max"),
             ("[sensor.outposts]\nlisten = \"0.0.0.0:4433\"\n", &[], "sensor.devices is not set"),
             ("[outpost]\nfingerprint = \"ab\"\n", &[], "outpost.fingerprint must be 64 hexadecimal digits"),
+            ("[console]\nurl = \"console.example\"\n", &[], "console.url"),
+            ("[console]\nurl = \"https://a/b\"\n", &[], "console.url"),
+            ("[console]\nlisten = \"8460\"\n", &[], "invalid socket address"),
             ("[lab]\nvirustotal_key = \"secret\"\n", &[], "unknown field `virustotal_key`"),
             ("[lab]\nmalwarebazaar_pause_s = 86401\n", &[], "lab.malwarebazaar_pause_s"),
             ("[sensor.fetch]\ntimeout_s = 0\n", &[], "sensor.fetch.timeout_s"),

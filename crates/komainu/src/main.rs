@@ -9,6 +9,7 @@ mod bench;
 mod captures;
 mod classify;
 mod config;
+mod console;
 mod device_files;
 mod examiner;
 mod guest;
@@ -17,10 +18,14 @@ mod hub;
 mod indicators;
 mod jail;
 mod laboratory;
+mod lake;
+mod lake_demo;
+mod lake_keeper;
 mod late_broker;
 mod logs;
 mod lookups;
 mod operator;
+mod operators;
 mod outpost;
 mod pcap;
 mod relay;
@@ -39,6 +44,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
+use komainu_ports::LakeTable;
 
 use crate::admin::{AdminReply, AdminRequest};
 
@@ -64,9 +70,24 @@ enum Command {
     /// See and change what devices should not be in contact with.
     #[command(subcommand)]
     Indicators(indicators::IndicatorsCommand),
+    /// Count or list attacks on sensors (docs/lake.md).
+    #[command(after_help = lake::columns(LakeTable::Attacks))]
+    Attacks(lake::AskArgs),
+    /// Count or list what attacks showed: credentials, commands, URLs, files and the like.
+    #[command(after_help = lake::columns(LakeTable::Observables))]
+    Observables(lake::AskArgs),
+    /// Count or list what devices reported.
+    #[command(subcommand)]
+    Devices(lake::DevicesCommand),
+    /// The lake, where all of that is kept as columns.
+    #[command(subcommand)]
+    Lake(lake::LakeCommand),
     /// The laboratory: hand samples in, see how far they are, read reports (docs/laboratory.md).
     #[command(subcommand)]
     Samples(samples::SamplesCommand),
+    /// Say who uses the console (docs/console.md).
+    #[command(subcommand)]
+    Operators(operators::OperatorsCommand),
     /// Manage operators' access keys.
     #[command(subcommand)]
     AccessKey(AccessKeyCommand),
@@ -121,6 +142,9 @@ struct DataArgs {
 struct ServeArgs {
     #[command(flatten)]
     folder: DataArgs,
+    /// Where the console listens (HTTP, or HTTPS with `console.tls`).
+    #[arg(long, value_name = "ADDR:PORT")]
+    console: Option<SocketAddr>,
     /// Where the control plane listens (HTTP).
     #[arg(long, value_name = "ADDR:PORT")]
     api: Option<SocketAddr>,
@@ -263,6 +287,11 @@ fn run_command(command: Command) -> anyhow::Result<()> {
         }
         Command::Sensors(command) => hub::run(command),
         Command::Indicators(command) => indicators::run(command),
+        Command::Attacks(args) => lake::ask(LakeTable::Attacks, &args),
+        Command::Observables(args) => lake::ask(LakeTable::Observables, &args),
+        Command::Devices(command) => lake::ask_about_devices(&command),
+        Command::Lake(command) => lake::run(command),
+        Command::Operators(command) => operators::run(command),
         Command::Samples(command) => samples::run(command),
         Command::Pcap(args) => pcap::run(&args),
         Command::Report(args) => report::run(&args),
@@ -302,6 +331,7 @@ fn serve_settings(args: &ServeArgs) -> Vec<config::Setting> {
     let text = |text: String| toml::Value::String(text);
     let personas = (!args.sensor.is_empty()).then(|| args.sensor.iter().cloned().map(text).collect());
     [
+        ("console.listen", args.console.map(|address| text(address.to_string()))),
         ("listen.api", args.api.map(|address| text(address.to_string()))),
         ("listen.mqtts", args.mqtts.map(|address| text(address.to_string()))),
         ("listen.tls", args.tls.map(|address| text(address.to_string()))),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use komainu_api::{Api, ControlPlane, EnrolledDevice as Enrolled, SensorHealth, SensorStatus};
+use komainu_console::Accounts;
 use komainu_engines::DataFolder;
 use komainu_lab::Intake;
 use komainu_model::{AccessKeyId, AccessKeyStatus, Scope, SecretKey};
@@ -14,6 +15,7 @@ use komainu_ports::SensorArtifacts;
 use crate::admin::{AccessKeyLine, AdminReply, AdminRequest, EnrolledDevice, SensorHealthLine, SensorLine};
 use crate::config::Config;
 use crate::indicators::{self, IndicatorsReply, IndicatorsRequest};
+use crate::operators;
 use crate::samples;
 use crate::serve::{Foundation, LOCK_HINT};
 
@@ -24,6 +26,7 @@ pub(crate) struct Operator {
     indicators: Arc<Indicators>,
     artifacts: Arc<dyn SensorArtifacts>,
     intake: Arc<Intake>,
+    accounts: Arc<Accounts>,
     /// Where enrolled devices belong.
     scope: Scope,
     /// Held while no server holds it.
@@ -37,8 +40,8 @@ impl Operator {
     }
 
     fn of(foundation: Foundation, folder: Option<DataFolder>) -> Self {
-        let Foundation { scope, control, indicators, artifacts, intake, api, .. } = foundation;
-        Self { api, control, indicators, artifacts, intake, scope, _folder: folder }
+        let Foundation { scope, control, indicators, artifacts, intake, accounts, api, .. } = foundation;
+        Self { api, control, indicators, artifacts, intake, accounts, scope, _folder: folder }
     }
 
     /// The operator of a data folder on which no server runs.
@@ -58,6 +61,7 @@ impl Operator {
             AdminRequest::Samples(request) => {
                 AdminReply::Samples(samples::carry_out(request, &*self.artifacts, &*self.intake)?)
             }
+            AdminRequest::Operators(request) => AdminReply::Operators(operators::carry_out(request, &self.accounts)?),
             AdminRequest::Enroll { name } => AdminReply::Enrolled(enrolled(&self.api.enroll(&self.scope, &name)?)),
             AdminRequest::EnrollSensor { name } => {
                 AdminReply::Enrolled(enrolled(&self.api.enroll_sensor(&self.scope, &name)?))

@@ -8,26 +8,33 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use komainu_api::{Api, ApiConfig, ApiParts, ControlPlane, ControlRules, Server};
+use komainu_console::{Accounts, TlsCertificate};
 use komainu_detect::ValidationRules;
 use komainu_engines::{
-    CourierConfig, CourierSet, DataFolder, LocalAuthority, SmtpConfig, SmtpLogin, SqliteSessionStore, SqliteStore,
-    WebhookConfig,
+    CourierConfig, CourierSet, DataFolder, LocalAuthority, SmtpConfig, SmtpLogin, SqliteAccountStore,
+    SqliteSessionStore, SqliteStore, WebhookConfig,
 };
 use komainu_gateway::{EdgeLimits, Gateway, GatewayConfig, GatewayPorts, Limits};
 use komainu_lab::Intake;
+use komainu_lake::ParquetLake;
 use komainu_model::{AccountId, EgressRules, Region, Scope};
 use komainu_pipeline::{Indicators, Pipeline, PipelineConfig, PipelinePorts};
-use komainu_ports::{Clock, IdSource, OwnAddresses, RandomIds, SampleStore, SensorArtifacts, Store, SystemClock};
+use komainu_ports::{
+    AccountLimits, Clock, IdSource, LakeFeed, OwnAddresses, RandomIds, SampleStore, SensorArtifacts, Store, SystemClock,
+};
 use komainu_respond::RespondRules;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::admin;
 use crate::config::{Config, Listen, SmtpTls};
+use crate::console;
 use crate::guest::{self, Guest};
 use crate::hub::{self, Handed};
 use crate::indicators;
 use crate::laboratory;
+use crate::lake_demo::ServedLakes;
+use crate::lake_keeper::{self, LakeKeeper};
 use crate::late_broker::LateBroker;
 use crate::operator::Operator;
 
@@ -47,12 +54,15 @@ const SMTP_PORT: u16 = 25;
 pub(crate) struct Foundation {
     pub(crate) scope: Scope,
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) lake_feed: Arc<dyn LakeFeed>,
     pub(crate) authority: Arc<LocalAuthority>,
     pub(crate) control: Arc<ControlPlane>,
     pub(crate) indicators: Arc<Indicators>,
     pub(crate) artifacts: Arc<dyn SensorArtifacts>,
     pub(crate) samples: Arc<dyn SampleStore>,
     pub(crate) intake: Arc<Intake>,
+    pub(crate) lake: Arc<ParquetLake>,
+    pub(crate) accounts: Arc<Accounts>,
     pub(crate) api: Arc<Api>,
     pub(crate) broker: Arc<LateBroker>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -70,6 +80,7 @@ impl Foundation {
         let sqlite = Arc::new(SqliteStore::open(&folder.file("komainu.db")).context("cannot open the store")?);
         let own = Arc::new(OwnAddresses::default());
         let indicators = indicators::open(config, &config.public.hosts, sqlite.clone(), own.clone())?;
+        let lake_feed: Arc<dyn LakeFeed> = sqlite.clone();
         let store: Arc<dyn Store> = sqlite;
         let authority = Arc::new(
             LocalAuthority::open(&folder.file("authority"), clock.now())
@@ -85,6 +96,11 @@ impl Foundation {
         let broker = Arc::new(LateBroker::default());
         let Handed { records, artifacts, captures, samples } = hub::open(&config.hub, folder)?;
         let intake = Intake::new(samples.clone(), clock.clone());
+        let lake = lake_keeper::open(folder)?;
+        let accounts = SqliteAccountStore::open(&folder.file("accounts.db"), AccountLimits::default())
+            .context("cannot open the accounts of the console")?;
+        let console_url = config.console.url(&config.public.hosts[0]);
+        let accounts = Accounts::new(Arc::new(accounts), clock.clone(), ids.clone(), console_url);
         let api = Api::new(ApiParts {
             config: ApiConfig { device_endpoint: config.public.hosts[0].clone() },
             control: control.clone(),
@@ -92,6 +108,7 @@ impl Foundation {
             records,
             artifacts: artifacts.clone(),
             captures,
+            lake: lake.clone(),
             samples: samples.clone(),
             intake: intake.clone(),
             own,
@@ -100,7 +117,23 @@ impl Foundation {
             clock: clock.clone(),
             ids: ids.clone(),
         });
-        Ok(Self { scope, store, authority, control, indicators, artifacts, samples, intake, api, broker, clock, ids })
+        Ok(Self {
+            scope,
+            store,
+            lake_feed,
+            authority,
+            control,
+            indicators,
+            artifacts,
+            samples,
+            intake,
+            lake,
+            accounts,
+            api,
+            broker,
+            clock,
+            ids,
+        })
     }
 }
 
@@ -112,12 +145,15 @@ pub(crate) async fn serve(config: Config, data: &Path) -> anyhow::Result<()> {
     let Foundation {
         scope,
         store,
+        lake_feed,
         authority,
         control,
         indicators,
         artifacts,
         samples,
         intake,
+        lake,
+        accounts,
         api,
         broker,
         clock,
@@ -146,6 +182,8 @@ pub(crate) async fn serve(config: Config, data: &Path) -> anyhow::Result<()> {
             courier: Arc::new(courier),
             clock: clock.clone(),
             indicators: indicators.clone(),
+            lake_feed,
+            lake: lake.clone(),
         },
     )
     .await
@@ -154,6 +192,17 @@ pub(crate) async fn serve(config: Config, data: &Path) -> anyhow::Result<()> {
     let sessions = SqliteSessionStore::open(&folder.file("sessions.db")).context("cannot open the session store")?;
     let hosts: Vec<String> = config.public.hosts.iter().cloned().chain(guest::extra_host(&config)).collect();
     let certificate = authority.server_certificate(&hosts, clock.now()).context("public.hosts cannot be certified")?;
+    let given = console::Given {
+        accounts,
+        lakes: Arc::new(ServedLakes::new(lake.clone(), folder.path())),
+        certificate: TlsCertificate { chain_pem: certificate.chain_pem.clone(), key_pem: certificate.key_pem.clone() },
+        clock: clock.clone(),
+        ids: ids.clone(),
+    };
+    let console = match config.console.run {
+        true => console::open(&config.console, &config.public.hosts[0], given).await?,
+        false => None,
+    };
     let gateway = Gateway::start(
         GatewayConfig {
             scope: scope.clone(),
@@ -183,9 +232,15 @@ pub(crate) async fn serve(config: Config, data: &Path) -> anyhow::Result<()> {
 
     let admin = tokio::spawn(admin::run(admin::listen(folder.path())?, operator));
     let listening = tokio::spawn(http.clone().listen(api_listener));
+    let keeper = LakeKeeper::start(&config.lake, lake, clock.clone());
+    let feeding_lake = tokio::spawn(http.clone().feed_lake());
 
     let mut announcement = Announcement { data, url: format!("http://{api_address}"), lines: Vec::new() };
     announcement.listeners(&config, api_address, gateway.local_addrs());
+    let console = console.map(|(console, says)| {
+        announcement.lines.extend(says);
+        console
+    });
     announcement.first_key(&control, &scope)?;
     let guest = match (config.sensor.run_in_serve, gateway.local_addrs().tls) {
         (false, _) => None,
@@ -218,11 +273,18 @@ pub(crate) async fn serve(config: Config, data: &Path) -> anyhow::Result<()> {
     if let Some(laboratory) = laboratory {
         laboratory.shutdown().await;
     }
+    if let Some(console) = console {
+        console.shutdown(API_GRACE).await;
+    }
     admin.abort();
     http.stop(API_GRACE).await;
     listening.abort();
+    if let Err(error) = feeding_lake.await {
+        tracing::error!(%error, "the lake was not fed to the end");
+    }
     gateway.shutdown().await;
     pipeline.shutdown().await;
+    keeper.shutdown().await;
     tracing::info!("stopped");
     Ok(())
 }
