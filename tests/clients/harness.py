@@ -121,6 +121,7 @@ class Server:
         self.configuration.write_text(configuration or "[detect]\nshort_windows = true\n")
         self.smtp = smtp
         self.api_port, self.mqtts_port, self.tls_port = free_port(), free_port(), free_port()
+        self.console_port = free_port()
         self.endpoint_url = f"http://127.0.0.1:{self.api_port}"
         self.process = None
         self.key = None
@@ -140,7 +141,7 @@ class Server:
     def start(self):
         command = [KOMAINU, "serve", "--data", self.data, "--config", self.configuration]
         command += ["--api", f"127.0.0.1:{self.api_port}", "--mqtts", f"127.0.0.1:{self.mqtts_port}"]
-        command += ["--tls", f"127.0.0.1:{self.tls_port}"]
+        command += ["--tls", f"127.0.0.1:{self.tls_port}", "--console", f"127.0.0.1:{self.console_port}"]
         if self.smtp:
             command += ["--smtp", self.smtp]
         # Only a check that is about it has a laboratory: what strangers leave behind is run otherwise.
