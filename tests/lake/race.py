@@ -83,8 +83,8 @@ def race(database: duckdb.DuckDBPyConnection, asked: dict, told: dict) -> list[s
     if name.startswith("scan_"):
         counts[name] = (f"select {day}, {pair}, count(*) c from %s group by all", None)
     if name.startswith("top10_"):
-        counts[name] = (f"select * exclude (r) from (select {day}, {pair}, count(*) c, row_number() over (partition by {day} "
-                        f"order by count(*) desc) r from %s group by all) where r <= 10", None)
+        grouped = f"select {day} d, {pair}, count(*) n from %s group by all"
+        counts[name] = (f"select d, {pair}, n as c from ({grouped}) qualify row_number() over (partition by d order by n desc) <= 10", None)
     if name.startswith("source_"):
         place = {"first": 0, "100th": 99, "30000th": 29_999}[name.split("_")[1]]
         source = database.execute(f"select source, count(*) c from own where {month} group by 1 "
