@@ -20,7 +20,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use komainu_ports::StoreError;
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 pub use accounts::SqliteAccountStore;
 pub use samples::SqliteSampleStore;
@@ -62,6 +62,40 @@ fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     let connection = open_connection(path)?;
     connection.pragma_update(None, "query_only", true).map_err(failed("opening the database"))?;
     Ok(connection)
+}
+
+/// The tables of a file that has had one version so far.
+struct Tables {
+    /// Says in the file whose it is.
+    application_id: i32,
+    version: i32,
+    /// The statements that make them.
+    tables: &'static str,
+    /// What the file is called in errors.
+    database: &'static str,
+    /// What is being done when it cannot be.
+    doing: &'static str,
+}
+
+/// Makes the tables of a file that is empty. A file of another version, or of another program, is refused and not touched.
+fn prepare_tables(connection: &mut Connection, wanted: &Tables) -> Result<(), StoreError> {
+    let Tables { application_id, version, tables, database, doing } = *wanted;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed(doing))?;
+    let number =
+        |pragma| transaction.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0)).map_err(failed(doing));
+    let damaged = |reason| Err(StoreError::Damaged { what: database, reason });
+    match (number("application_id")?, number("user_version")?) {
+        found if found == (application_id, version) => return Ok(()),
+        (0, 0) => {}
+        (known, later) if known == application_id => {
+            return damaged(format!("its tables have version {later}, this program knows version {version}"));
+        }
+        _ => return damaged("it belongs to another program".to_owned()),
+    }
+    transaction.execute_batch(tables).map_err(failed(doing))?;
+    transaction.pragma_update(None, "application_id", application_id).map_err(failed(doing))?;
+    transaction.pragma_update(None, "user_version", version).map_err(failed(doing))?;
+    transaction.commit().map_err(failed(doing))
 }
 
 /// What a failure of SQLite means for the caller, who was `doing` something.

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 
-use super::{failed, open_connection};
+use super::{Tables, open_connection, prepare_tables};
 
 /// Says in the file whose it is: `KMAC`.
 const APPLICATION_ID: i32 = 0x4b4d_4143;
@@ -79,7 +79,16 @@ impl SqliteAccountStore {
     /// Opens the accounts in `path`, and makes the file when it is not there.
     pub fn open(path: &Path, limits: AccountLimits) -> Result<Self, StoreError> {
         let mut connection = open_connection(path)?;
-        prepare_tables(&mut connection)?;
+        prepare_tables(
+            &mut connection,
+            &Tables {
+                application_id: APPLICATION_ID,
+                version: VERSION,
+                tables: TABLES,
+                database: "database of accounts",
+                doing: "preparing the database of accounts",
+            },
+        )?;
         Ok(Self { limits, connection: Mutex::new(connection) })
     }
 
@@ -154,26 +163,6 @@ impl SqliteAccountStore {
         let (idle, age) = (self.limits.session_idle_max, self.limits.session_age_max);
         (now.minus(idle).unix_millis(), now.minus(age).unix_millis())
     }
-}
-
-fn prepare_tables(connection: &mut Connection) -> Result<(), StoreError> {
-    let doing = "preparing the database of accounts";
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed(doing))?;
-    let number = |pragma| transaction.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
-    let found = (number("application_id").map_err(failed(doing))?, number("user_version").map_err(failed(doing))?);
-    let damaged = |reason| Err(StoreError::Damaged { what: "database of accounts", reason });
-    match found {
-        (APPLICATION_ID, VERSION) => return Ok(()),
-        (0, 0) => {}
-        (APPLICATION_ID, later) => {
-            return damaged(format!("its tables have version {later}, this program knows version {VERSION}"));
-        }
-        _ => return damaged("it belongs to another program".to_owned()),
-    }
-    transaction.execute_batch(TABLES).map_err(failed(doing))?;
-    transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed(doing))?;
-    transaction.pragma_update(None, "user_version", VERSION).map_err(failed(doing))?;
-    transaction.commit().map_err(failed(doing))
 }
 
 /// Why a transaction did not come to its end.

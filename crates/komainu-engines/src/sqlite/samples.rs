@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 use serde::{Deserialize, Serialize};
 
-use super::{failed, open_connection};
+use super::{Tables, open_connection, prepare_tables};
 
 /// Says in the file whose it is: `KMLA`.
 const APPLICATION_ID: i32 = 0x4b4d_4c41;
@@ -83,7 +83,16 @@ impl SqliteSampleStore {
     /// Opens the samples in `path`, and makes the file when it is not there.
     pub fn open(path: &Path, limits: SampleLimits) -> Result<Self, StoreError> {
         let mut connection = open_connection(path)?;
-        prepare_tables(&mut connection)?;
+        prepare_tables(
+            &mut connection,
+            &Tables {
+                application_id: APPLICATION_ID,
+                version: VERSION,
+                tables: TABLES,
+                database: "database of the laboratory",
+                doing: "preparing the laboratory's database",
+            },
+        )?;
         Ok(Self { limits, connection: Mutex::new(connection) })
     }
 
@@ -110,26 +119,6 @@ impl SqliteSampleStore {
     ) -> Result<T, SamplesError> {
         read(&self.connection.lock()).map_err(unavailable(doing))
     }
-}
-
-fn prepare_tables(connection: &mut Connection) -> Result<(), StoreError> {
-    let doing = "preparing the laboratory's database";
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed(doing))?;
-    let number = |pragma| transaction.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
-    let found = (number("application_id").map_err(failed(doing))?, number("user_version").map_err(failed(doing))?);
-    let damaged = |reason| Err(StoreError::Damaged { what: "database of the laboratory", reason });
-    match found {
-        (APPLICATION_ID, VERSION) => return Ok(()),
-        (0, 0) => {}
-        (APPLICATION_ID, later) => {
-            return damaged(format!("its tables have version {later}, this program knows version {VERSION}"));
-        }
-        _ => return damaged("it belongs to another program".to_owned()),
-    }
-    transaction.execute_batch(TABLES).map_err(failed(doing))?;
-    transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed(doing))?;
-    transaction.pragma_update(None, "user_version", VERSION).map_err(failed(doing))?;
-    transaction.commit().map_err(failed(doing))
 }
 
 fn unavailable(doing: &'static str) -> impl Fn(rusqlite::Error) -> SamplesError {
