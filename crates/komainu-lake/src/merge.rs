@@ -250,3 +250,24 @@ pub(crate) fn sorted(rows: &LakeRows, order: &[u32]) -> Result<LakeRows, LakeErr
         });
     LakeRows::from_columns(rows.table(), columns.collect())
 }
+
+/// Some of the rows, in this order, with only the words that they have.
+pub(crate) fn picked(rows: &LakeRows, places: &[u32]) -> Result<LakeRows, LakeError> {
+    let columns = sorted(rows, places)?.into_columns().into_iter().map(|values| match values {
+        LakeValues::Text { codes, words } => {
+            let mut numbers = vec![u32::MAX; words.len()];
+            let mut kept = Vec::new();
+            let codes = codes.iter().map(|code| {
+                let number = &mut numbers[*code as usize];
+                if *number == u32::MAX {
+                    *number = kept.len() as u32;
+                    kept.push(words[*code as usize].clone());
+                }
+                *number
+            });
+            LakeValues::Text { codes: codes.collect(), words: kept }
+        }
+        values @ (LakeValues::Time(_) | LakeValues::Number(_) | LakeValues::Float(_)) => values,
+    });
+    LakeRows::from_columns(rows.table(), columns.collect())
+}

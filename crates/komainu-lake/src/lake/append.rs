@@ -7,16 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use komainu_model::Timestamp;
-use komainu_ports::{
-    BATCH_ROWS_MAX, LakeAppended, LakeBatchName, LakeError, LakeRows, LakeTable, LakeValues, TimeBucket,
-};
+use komainu_ports::{BATCH_ROWS_MAX, LakeAppended, LakeBatchName, LakeError, LakeRows, LakeTable, TimeBucket};
 use parking_lot::Mutex;
 
 use super::{CatalogWriter, ParquetLake, State, folder};
 use crate::block::HotRows;
 use crate::catalog::{Catalog, CatalogChange};
 use crate::hot;
-use crate::merge::{Merged, sorted, writing};
+use crate::merge::{Merged, picked, sorted, writing};
 use crate::part::{GROUP_ROWS_MAX, Part, PartName, PartWriter, Written, sorted_order};
 use crate::rollup::{self, CUBES, Delta};
 
@@ -269,27 +267,6 @@ pub(super) fn by_month(rows: &[LakeRows]) -> Result<Vec<HotRows>, LakeError> {
         }
     }
     Ok(all)
-}
-
-/// Some of the rows, with the words that they have.
-fn picked(rows: &LakeRows, places: &[u32]) -> Result<LakeRows, LakeError> {
-    let columns = sorted(rows, places)?.into_columns().into_iter().map(|values| match values {
-        LakeValues::Text { codes, words } => {
-            let mut numbers = vec![u32::MAX; words.len()];
-            let mut kept = Vec::new();
-            let codes = codes.iter().map(|code| {
-                let number = &mut numbers[*code as usize];
-                if *number == u32::MAX {
-                    *number = kept.len() as u32;
-                    kept.push(words[*code as usize].clone());
-                }
-                *number
-            });
-            LakeValues::Text { codes: codes.collect(), words: kept }
-        }
-        values @ (LakeValues::Time(_) | LakeValues::Number(_) | LakeValues::Float(_)) => values,
-    });
-    LakeRows::from_columns(rows.table(), columns.collect())
 }
 
 /// Rows of several batches as one.

@@ -18,6 +18,7 @@ use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::types::{ColumnPath, Type};
 
 use super::{GROUP_ROWS_MAX, GROUP_WORDS_BYTES_MAX, PAGE_ROWS_MAX, sort_columns};
+use crate::merge::picked;
 
 /// How hard zstd tries: a higher level than this saves less than a hundredth of the space.
 const ZSTD_LEVEL: i32 = 3;
@@ -78,7 +79,12 @@ impl PartWriter {
         while begin < rows.len() {
             let room = GROUP_ROWS_MAX - self.pending_rows;
             let end = rows.len().min(begin + room);
-            let piece = if begin == 0 && end == rows.len() { rows.clone() } else { slice(rows, begin, end) };
+            let piece = if end - begin == rows.len() {
+                rows.clone()
+            } else {
+                let places: Vec<u32> = (begin as u32..end as u32).collect();
+                picked(rows, &places).map_err(io::Error::other)?
+            };
             self.pending_words_bytes += words_bytes(&piece);
             self.pending_rows += piece.len();
             self.pending.push(piece);
@@ -225,30 +231,6 @@ pub(crate) fn sorted_order(rows: &LakeRows) -> Vec<u32> {
     let mut order: Vec<u32> = (0..rows.len() as u32).collect();
     order.sort_unstable_by_key(|place| (ranks[*place as usize], times[*place as usize], *place));
     order
-}
-
-/// The rows from `begin` on and before `end`.
-fn slice(rows: &LakeRows, begin: usize, end: usize) -> LakeRows {
-    let columns = rows.columns().iter().map(|values| match values {
-        LakeValues::Time(times) => LakeValues::Time(times[begin..end].to_vec()),
-        LakeValues::Number(numbers) => LakeValues::Number(numbers[begin..end].to_vec()),
-        LakeValues::Float(numbers) => LakeValues::Float(numbers[begin..end].to_vec()),
-        LakeValues::Text { codes, words } => {
-            // Only the words of these rows: the group's dictionary has no others.
-            let mut places = vec![u32::MAX; words.len()];
-            let mut kept = Vec::new();
-            let codes = codes[begin..end].iter().map(|code| {
-                let place = &mut places[*code as usize];
-                if *place == u32::MAX {
-                    *place = kept.len() as u32;
-                    kept.push(words[*code as usize].clone());
-                }
-                *place
-            });
-            LakeValues::Text { codes: codes.collect(), words: kept }
-        }
-    });
-    LakeRows::from_columns(rows.table(), columns.collect()).expect("a part of rows is as sound as the rows")
 }
 
 fn words_bytes(rows: &LakeRows) -> usize {
