@@ -44,7 +44,11 @@ use std::sync::Arc;
 pub use accounts::{Accounts, By, OneTimeLink};
 use assets::Assets;
 use attempts::Attempts;
-use komainu_ports::{AccountStore, AccountsError, Clock, IdSource, Lake, LogBudget};
+use komainu_model::Scope;
+use komainu_ports::{
+    AccountStore, AccountsError, Clock, IdSource, IndicatorStore, Lake, LogBudget, SampleStore, SensorArtifacts,
+    SensorCaptures, SensorRecords, Store,
+};
 use password::Passwords;
 pub use server::{CertificateError, Server, TlsCertificate};
 use tokio::sync::Semaphore;
@@ -58,6 +62,12 @@ pub struct ConsoleParts {
     pub accounts: Arc<Accounts>,
     /// What attacks there were.
     pub lakes: Arc<dyn Lakes>,
+    /// Whose devices it shows.
+    pub scope: Scope,
+    /// Violations and what devices measured.
+    pub history: Arc<dyn Store>,
+    /// What sensors handed in.
+    pub threat: ThreatParts,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// Where tokens and salts come from.
@@ -66,6 +76,21 @@ pub struct ConsoleParts {
     pub cookies: CookieScope,
     /// Proxies in front of it: their word counts for from where a request comes.
     pub proxies: Vec<IpAddr>,
+}
+
+/// What sensors handed in, and what was made of it.
+#[derive(Clone)]
+pub struct ThreatParts {
+    /// What happened, in their words.
+    pub records: Arc<dyn SensorRecords>,
+    /// Packets of sessions.
+    pub captures: Arc<dyn SensorCaptures>,
+    /// What attackers left behind.
+    pub artifacts: Arc<dyn SensorArtifacts>,
+    /// The laboratory's samples.
+    pub samples: Arc<dyn SampleStore>,
+    /// What devices should not be in contact with.
+    pub indicators: Arc<dyn IndicatorStore>,
 }
 
 /// Says which lake pages read.
@@ -96,6 +121,9 @@ pub enum CookieScope {
 pub struct Console {
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) lakes: Arc<dyn Lakes>,
+    pub(crate) scope: Scope,
+    pub(crate) history: Arc<dyn Store>,
+    pub(crate) threat: ThreatParts,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn IdSource>,
     pub(crate) cookies: CookieScope,
@@ -119,12 +147,27 @@ pub(crate) struct Budgets {
 impl Console {
     /// A console of these parts. Hashes one password, which takes some tenths of a second.
     pub fn new(parts: ConsoleParts) -> Arc<Self> {
-        let ConsoleParts { accounts, lakes, clock, ids, cookies, proxies } = parts;
+        let ConsoleParts { accounts, lakes, scope, history, threat, clock, ids, cookies, proxies } = parts;
         let attempts = Attempts::new(ids.secret());
         let passwords = Passwords::new(&*ids);
         let turns = Arc::new(Semaphore::new(PAGES_AT_ONCE_MAX));
         let (assets, budgets) = (Assets::new(), Budgets::default());
-        Arc::new(Self { accounts, lakes, clock, ids, cookies, proxies, assets, attempts, passwords, turns, budgets })
+        Arc::new(Self {
+            accounts,
+            lakes,
+            scope,
+            history,
+            threat,
+            clock,
+            ids,
+            cookies,
+            proxies,
+            assets,
+            attempts,
+            passwords,
+            turns,
+            budgets,
+        })
     }
 
     pub(crate) fn store(&self) -> &dyn AccountStore {

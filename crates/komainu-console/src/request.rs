@@ -282,14 +282,15 @@ pub(crate) fn cut(text: &str, bytes_max: usize) -> &str {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use komainu_model::{OperatorName, Role};
+    use komainu_model::{AccountId, OperatorName, Region, Role, Scope};
     use komainu_ports::{
-        AccountLimits, IdSource, Lake, LinkPurpose, ManualClock, MemoryAccounts, MemoryLake, NewSession, PasswordHash,
-        SeededIds,
+        AccountLimits, CapturesLimits, IdSource, Lake, LinkPurpose, ManualClock, MemoryAccounts, MemoryArtifacts,
+        MemoryCaptures, MemoryLake, MemoryRecords, MemorySamples, MemoryStore, NewSession, PasswordHash, RecordsLimits,
+        SampleLimits, SeededIds,
     };
 
     use super::*;
-    use crate::{Accounts, By, ConsoleParts, CookieScope, Lakes, ShownLake};
+    use crate::{Accounts, By, ConsoleParts, CookieScope, Lakes, ShownLake, ThreatParts};
 
     /// This lake and no other.
     struct OneLake(Arc<dyn Lake>);
@@ -318,10 +319,22 @@ pub(crate) mod tests {
         let ids: Arc<dyn IdSource> = Arc::new(SeededIds::new(1));
         let store = Arc::new(MemoryAccounts::new(AccountLimits::default()));
         let accounts = Accounts::new(store, clock.clone(), ids.clone(), "http://console.example".to_owned());
-        let cookies = CookieScope::Any;
+        let (cookies, shelf) = (CookieScope::Any, Arc::new(MemoryStore::default()));
         let console = Console::new(ConsoleParts {
             accounts,
             lakes: Arc::new(OneLake(lake)),
+            scope: Scope {
+                account: AccountId::parse("000000000000").unwrap(),
+                region: Region::parse("local").unwrap(),
+            },
+            history: shelf.clone(),
+            threat: ThreatParts {
+                records: Arc::new(MemoryRecords::new(RecordsLimits::default())),
+                captures: Arc::new(MemoryCaptures::new(CapturesLimits::default())),
+                artifacts: Arc::new(MemoryArtifacts::default()),
+                samples: Arc::new(MemorySamples::new(SampleLimits::default())),
+                indicators: shelf,
+            },
             clock,
             ids,
             cookies,

@@ -81,18 +81,24 @@ enum Verb {
 pub(crate) enum Group {
     /// What happens.
     Watch,
+    /// The devices that are guarded.
+    Fleet,
+    /// What attackers left behind, and what is known by it.
+    Analyse,
     /// Who uses the console.
     Admin,
 }
 
 impl Group {
     /// All of them, in the order of the menu.
-    pub(crate) const ALL: [Self; 2] = [Self::Watch, Self::Admin];
+    pub(crate) const ALL: [Self; 4] = [Self::Watch, Self::Fleet, Self::Analyse, Self::Admin];
 
     /// The word for it in keys of texts.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Watch => "watch",
+            Self::Fleet => "fleet",
+            Self::Analyse => "analyse",
             Self::Admin => "admin",
         }
     }

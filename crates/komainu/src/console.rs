@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use komainu_console::{Accounts, Console, ConsoleParts, CookieScope, Lakes, Server, TlsCertificate};
-use komainu_ports::{Clock, IdSource};
+use komainu_console::{Accounts, Console, ConsoleParts, CookieScope, Lakes, Server, ThreatParts, TlsCertificate};
+use komainu_model::Scope;
+use komainu_ports::{Clock, IdSource, Store};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -76,6 +77,9 @@ impl ConsoleSection {
 pub(crate) struct Given {
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) lakes: Arc<dyn Lakes>,
+    pub(crate) scope: Scope,
+    pub(crate) history: Arc<dyn Store>,
+    pub(crate) threat: ThreatParts,
     pub(crate) certificate: TlsCertificate,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn IdSource>,
@@ -93,7 +97,7 @@ pub(crate) async fn open(
     host: &str,
     given: Given,
 ) -> anyhow::Result<Option<(RunningConsole, Vec<String>)>> {
-    let Given { accounts, lakes, certificate, clock, ids } = given;
+    let Given { accounts, lakes, scope, history, threat, certificate, clock, ids } = given;
     let listener = match TcpListener::bind(section.listen).await {
         Ok(listener) => listener,
         // Several servers may run on one machine, and nobody asked for this address.
@@ -113,8 +117,8 @@ pub(crate) async fn open(
     let of_link = accounts.clone();
     let first_link =
         tokio::task::spawn_blocking(move || of_link.first_link()).await?.context("cannot read accounts")?;
-    let parts =
-        ConsoleParts { accounts, lakes, clock, ids, cookies: section.cookies(), proxies: section.proxies.clone() };
+    let (cookies, proxies) = (section.cookies(), section.proxies.clone());
+    let parts = ConsoleParts { accounts, lakes, scope, history, threat, clock, ids, cookies, proxies };
     let console = tokio::task::spawn_blocking(move || Console::new(parts)).await?;
     let server = if section.tls {
         Server::tls(console, &certificate).context("cannot use the server's certificate for the console")?

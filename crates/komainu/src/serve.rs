@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use komainu_api::{Api, ApiConfig, ApiParts, ControlPlane, ControlRules, Server};
-use komainu_console::{Accounts, TlsCertificate};
+use komainu_console::{Accounts, ThreatParts, TlsCertificate};
 use komainu_detect::ValidationRules;
 use komainu_engines::{
     CourierConfig, CourierSet, DataFolder, LocalAuthority, SmtpConfig, SmtpLogin, SqliteAccountStore,
@@ -20,7 +20,8 @@ use komainu_lake::ParquetLake;
 use komainu_model::{AccountId, EgressRules, Region, Scope};
 use komainu_pipeline::{Indicators, Pipeline, PipelineConfig, PipelinePorts};
 use komainu_ports::{
-    AccountLimits, Clock, IdSource, LakeFeed, OwnAddresses, RandomIds, SampleStore, SensorArtifacts, Store, SystemClock,
+    AccountLimits, Clock, IdSource, IndicatorStore, LakeFeed, OwnAddresses, RandomIds, SampleStore, SensorArtifacts,
+    Store, SystemClock,
 };
 use komainu_respond::RespondRules;
 use tokio::net::TcpListener;
@@ -58,6 +59,7 @@ pub(crate) struct Foundation {
     pub(crate) authority: Arc<LocalAuthority>,
     pub(crate) control: Arc<ControlPlane>,
     pub(crate) indicators: Arc<Indicators>,
+    pub(crate) threat: ThreatParts,
     pub(crate) artifacts: Arc<dyn SensorArtifacts>,
     pub(crate) samples: Arc<dyn SampleStore>,
     pub(crate) intake: Arc<Intake>,
@@ -81,6 +83,7 @@ impl Foundation {
         let own = Arc::new(OwnAddresses::default());
         let indicators = indicators::open(config, &config.public.hosts, sqlite.clone(), own.clone())?;
         let lake_feed: Arc<dyn LakeFeed> = sqlite.clone();
+        let shelf: Arc<dyn IndicatorStore> = sqlite.clone();
         let store: Arc<dyn Store> = sqlite;
         let authority = Arc::new(
             LocalAuthority::open(&folder.file("authority"), clock.now())
@@ -105,9 +108,9 @@ impl Foundation {
             config: ApiConfig { device_endpoint: config.public.hosts[0].clone() },
             control: control.clone(),
             store: store.clone(),
-            records,
+            records: records.clone(),
             artifacts: artifacts.clone(),
-            captures,
+            captures: captures.clone(),
             lake: lake.clone(),
             samples: samples.clone(),
             intake: intake.clone(),
@@ -124,6 +127,13 @@ impl Foundation {
             authority,
             control,
             indicators,
+            threat: ThreatParts {
+                records,
+                captures,
+                artifacts: artifacts.clone(),
+                samples: samples.clone(),
+                indicators: shelf,
+            },
             artifacts,
             samples,
             intake,
@@ -149,6 +159,7 @@ pub(crate) async fn serve(config: Config, data: &Path) -> anyhow::Result<()> {
         authority,
         control,
         indicators,
+        threat,
         artifacts,
         samples,
         intake,
@@ -195,6 +206,9 @@ pub(crate) async fn serve(config: Config, data: &Path) -> anyhow::Result<()> {
     let given = console::Given {
         accounts,
         lakes: Arc::new(ServedLakes::new(lake.clone(), folder.path())),
+        scope: scope.clone(),
+        history: store.clone(),
+        threat,
         certificate: TlsCertificate { chain_pem: certificate.chain_pem.clone(), key_pem: certificate.key_pem.clone() },
         clock: clock.clone(),
         ids: ids.clone(),
