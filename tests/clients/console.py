@@ -124,6 +124,19 @@ def a_link_counts_once_even_if_many_come_at_once(console):
 
 
 @check
+def a_link_signs_in_once(console):
+    console.browser("aiko")
+    link = console.command("operators", "sign-in", "aiko").split()[-1]
+    browser = Browser(console.url)
+    path = link.removeprefix(console.url)
+    says(browser.get(path), "Sign in as aiko", 200)
+    token = {"token": link.split("token=")[1]}
+    equal(browser.post("/enter", token, page=path).url, f"{console.url}/", "the link does not sign in")
+    says(browser.get("/admin/audit"), "link for signing in", 200)
+    says(Browser(console.url).post("/enter", token, page="/sign-in"), "does not count any more", 410)
+
+
+@check
 def wrong_names_and_passwords_look_and_last_the_same(console):
     console.browser("ken")
     seen = {}

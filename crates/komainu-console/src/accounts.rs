@@ -1,7 +1,9 @@
 //! What admins do with operators, in the console and on the command line alike.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lc_rs::digest;
 use komainu_model::{OperatorName, Role, Timestamp};
@@ -9,6 +11,13 @@ use komainu_ports::{
     AccountStore, AccountsError, Actor, AuditAction, AuditEntry, AuditOutcome, Clock, IdSource, Link, LinkPurpose,
     Operator, OperatorChange, OperatorState, TokenDigest,
 };
+use parking_lot::Mutex;
+
+/// How long a link for signing in counts: as long as it takes to go over to a browser.
+const SIGN_IN_LINK_VALID: Duration = Duration::from_secs(15 * 60);
+
+/// Links for signing in that count at the same time; a new one takes the place of the oldest.
+const SIGN_IN_LINKS_MAX: usize = 64;
 
 /// Who does something, for the audit trail.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,12 +54,14 @@ pub struct Accounts {
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
     url: String,
+    /// Links for signing in that were not used yet: for whom, and until when. They are gone with the server.
+    sign_in_links: Mutex<BTreeMap<TokenDigest, (OperatorName, Timestamp)>>,
 }
 
 impl Accounts {
     /// Accounts in this store; `url` is where people reach the console, without a slash at its end.
     pub fn new(store: Arc<dyn AccountStore>, clock: Arc<dyn Clock>, ids: Arc<dyn IdSource>, url: String) -> Arc<Self> {
-        Arc::new(Self { store, clock, ids, url })
+        Arc::new(Self { store, clock, ids, url, sign_in_links: Mutex::default() })
     }
 
     pub(crate) fn store(&self) -> &dyn AccountStore {
@@ -83,6 +94,36 @@ impl Accounts {
     /// A link with which an operator chooses another password.
     pub fn reset(&self, name: &OperatorName, by: &By) -> Result<OneTimeLink, AccountsError> {
         self.link(&LinkPurpose::Reset { name: name.clone() }, AuditAction::Reset, by)
+    }
+
+    /// A link with which an operator signs in once without their password, for whoever has the data folder and could give
+    /// them another one anyway. Refused for those who use one-time codes, and for disabled ones.
+    pub fn sign_in_link(&self, name: &OperatorName, by: &By) -> Result<OneTimeLink, AccountsError> {
+        let operator = self.store.operator(name)?.ok_or_else(|| AccountsError::Missing(name.clone()))?;
+        if operator.totp.is_some() || operator.state == OperatorState::Disabled {
+            return Err(AccountsError::NotLetIn(name.clone()));
+        }
+        let (token, now) = (hex::encode(self.ids.secret()), self.clock.now());
+        let expires_at = now.plus(SIGN_IN_LINK_VALID);
+        self.store.note(&by.did(AuditAction::SignInLink, name.as_str(), now))?;
+        let mut links = self.sign_in_links.lock();
+        links.retain(|_, (_, until)| *until > now);
+        while links.len() >= SIGN_IN_LINKS_MAX {
+            let oldest = links.iter().min_by_key(|(_, (_, until))| *until).map(|(token, _)| *token);
+            oldest.map(|token| links.remove(&token));
+        }
+        links.insert(digest_of(&token), (name.clone(), expires_at));
+        Ok(OneTimeLink { url: format!("{}/enter?token={token}", self.url), expires_at })
+    }
+
+    /// For whom a link for signing in is, if it counts.
+    pub(crate) fn invited_in(&self, token: &TokenDigest, now: Timestamp) -> Option<OperatorName> {
+        self.sign_in_links.lock().get(token).filter(|(_, until)| *until > now).map(|(name, _)| name.clone())
+    }
+
+    /// The same, and uses the link up.
+    pub(crate) fn use_sign_in_link(&self, token: &TokenDigest, now: Timestamp) -> Option<OperatorName> {
+        self.sign_in_links.lock().remove(token).filter(|(_, until)| *until > now).map(|(name, _)| name)
     }
 
     /// Lets an operator do other things.

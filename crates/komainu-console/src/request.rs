@@ -433,6 +433,27 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_link_for_signing_in_counts_once() {
+        let console = console();
+        let name = OperatorName::parse("viewer").unwrap();
+        let link = console.accounts.sign_in_link(&name, &By::COMMAND_LINE).unwrap();
+        let path = link.url.strip_prefix("http://console.example").unwrap();
+        let key = FormKey::of(&token(Role::Viewer));
+        let form = format!("form_key={}&{}", key.as_str(), path.strip_prefix("/enter?").unwrap());
+        let check = |method: Method, form: &str, status: u16| {
+            assert_eq!(ask(&console, Some(Role::Viewer), method.clone(), path, form).0, status, "{method} {form}");
+        };
+        // Looking at it uses nothing up.
+        check(Method::GET, "", 200);
+        check(Method::GET, "", 200);
+        check(Method::POST, "token=x", 403);
+        check(Method::POST, &form, 303);
+        check(Method::POST, &form, 410);
+        check(Method::GET, "", 410);
+        assert!(console.accounts.sign_in_link(&OperatorName::parse("nobody").unwrap(), &By::COMMAND_LINE).is_err());
+    }
+
+    #[test]
     fn a_proxy_says_from_where() {
         let check = |peer: &str, lines: &[&str], expected: &str| {
             let mut headers = HeaderMap::new();

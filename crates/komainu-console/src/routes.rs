@@ -32,6 +32,8 @@ pub(crate) const ROUTES: &[Route] = &[
     open_post("/welcome", welcome::accept),
     open_get("/sign-in", sign_in::show),
     open_post("/sign-in", sign_in::sign_in),
+    open_get("/enter", sign_in::show_link),
+    open_post("/enter", sign_in::use_link),
     open_post("/theme", theme::choose),
     post(Role::Viewer, "/sign-out", sign_in::sign_out),
     get(Role::Viewer, "/account", account::show),
@@ -193,7 +195,7 @@ mod tests {
     fn only_those_who_are_signed_in_change_something() {
         let open: Vec<_> = ROUTES.iter().filter(|route| matches!(route.answer, Answer::Open(_))).collect();
         let paths: Vec<_> = open.iter().map(|route| route.path).collect();
-        assert_eq!(paths, ["/welcome", "/welcome", "/sign-in", "/sign-in", "/theme"]);
+        assert_eq!(paths, ["/welcome", "/welcome", "/sign-in", "/sign-in", "/enter", "/enter", "/theme"]);
         for route in ROUTES.iter().filter(|route| route.path.starts_with("/admin")) {
             assert!(matches!(route.answer, Answer::AtLeast(Role::Admin, _)), "{}", route.path);
         }

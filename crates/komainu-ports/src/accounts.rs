@@ -201,6 +201,8 @@ pub enum AuditAction {
     Invite,
     /// A link for another password was made.
     Reset,
+    /// A link with which somebody signs in without their password was made.
+    SignInLink,
     /// A link was used: somebody is an operator now, or has another password.
     Welcome,
     /// Somebody signed in.
@@ -229,10 +231,11 @@ pub enum AuditAction {
 
 impl AuditAction {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::FirstLink,
         Self::Invite,
         Self::Reset,
+        Self::SignInLink,
         Self::Welcome,
         Self::SignIn,
         Self::SignOut,
@@ -253,6 +256,7 @@ impl AuditAction {
             Self::FirstLink => "first-link",
             Self::Invite => "invite",
             Self::Reset => "reset",
+            Self::SignInLink => "sign-in-link",
             Self::Welcome => "welcome",
             Self::SignIn => "sign-in",
             Self::SignOut => "sign-out",
@@ -432,7 +436,8 @@ pub enum AccountsError {
     /// The link was used, is too old, was replaced or was never made.
     #[error("the link does not count any more")]
     LinkGone,
-    /// The operator is disabled, or has another password or other codes than those that were verified, or the code was used.
+    /// The operator is disabled, or has another password or other codes than those that were verified, or the code was used, or
+    /// a link would spare them their codes.
     #[error("operator {0} cannot sign in with this")]
     NotLetIn(OperatorName),
     /// As many operators and links are there as may be.

@@ -74,16 +74,54 @@ pub(crate) fn sign_in(visit: &Visit) -> Answered {
         Some(token) => {
             console.attempts.was_right(&typed, visit.address);
             info!(event = events::SIGNED_IN, operator = %typed, address = %visit.address, "signed in");
-            let then = local_path(visit.form.one("then")).unwrap_or("/");
-            let age = AccountLimits::default().session_age_max;
-            Ok(Reply::on_to(then)
-                .with_cookie(&cookie::keep(cookie::SESSION, &token, age, console.cookies))
-                .with_cookie(&cookie::forget(cookie::VISIT, console.cookies)))
+            Ok(let_in(visit, &token, local_path(visit.form.one("then")).unwrap_or("/")))
         }
         None => {
             refused(visit, &typed);
             Ok(form(visit, StatusCode::UNAUTHORIZED, Some(visit.text("sign-in.wrong"))))
         }
+    }
+}
+
+/// Leads on with the cookie of a session.
+fn let_in(visit: &Visit, token: &str, then: &str) -> Reply {
+    let (age, scope) = (AccountLimits::default().session_age_max, visit.console.cookies);
+    Reply::on_to(then)
+        .with_cookie(&cookie::keep(cookie::SESSION, token, age, scope))
+        .with_cookie(&cookie::forget(cookie::VISIT, scope))
+}
+
+/// Where a link for signing in leads. Reading the page uses nothing up: programs that look at links before people do must
+/// not, and nobody is signed in as somebody else by being sent here.
+pub(crate) fn show_link(visit: &Visit) -> Answered {
+    let token = visit.query.one("token");
+    let name = visit.console.accounts.invited_in(&digest_of(token), visit.now).ok_or(Problem::LinkGone)?;
+    let content = html! {
+        section.card.narrow {
+            h2 { (visit.text("sign-in.title")) }
+            form.stack method="post" action="/enter" {
+                (shell::form_key_field(visit))
+                input type="hidden" name="token" value=(token);
+                button.primary type="submit" autofocus { (visit.filled("sign-in.as", &[("name", name.as_str())])) }
+            }
+        }
+    };
+    Ok(shell::page(visit, None, visit.text("sign-in.title"), content))
+}
+
+/// Lets in whoever has such a link.
+pub(crate) fn use_link(visit: &Visit) -> Answered {
+    let console = &*visit.console;
+    let token = digest_of(visit.form.one("token"));
+    let name = console.accounts.use_sign_in_link(&token, visit.now).ok_or(Problem::LinkGone)?;
+    // Since the link was made, the operator may have been disabled, or may use codes now: then nobody is let in.
+    let operator = console.store().operator(&name)?.filter(|operator| operator.totp.is_none());
+    match operator.map(|operator| begin_session(visit, &operator)).transpose()?.flatten() {
+        Some(token) => {
+            info!(event = events::SIGNED_IN, operator = %name, address = %visit.address, "signed in by a link");
+            Ok(let_in(visit, &token, "/"))
+        }
+        None => Err(Problem::LinkGone),
     }
 }
 
