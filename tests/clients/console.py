@@ -4,7 +4,6 @@ import base64
 import concurrent.futures
 import hashlib
 import hmac
-import html
 import json
 import re
 import socket
@@ -13,75 +12,14 @@ import subprocess
 import time
 
 import requests
-from harness import KOMAINU, Server, check, equal, run, wait_until
+from harness import KOMAINU, check, equal, run, wait_until
+from visitors import PASSWORD, Browser, Console, accept, says
 
-PASSWORD = "three lions at the gate"
 OTHER_PASSWORD = "four lions at the gate"
 HOSTILE = "<b>\u202e'\"&\x1b[2J"
 # Pages about attacks.
 SPANS = ("24h", "7d", "30d", "90d", "1y")
 WATCH = ("/", "/attacks", "/sources/192.0.2.1", "/observables", "/trends", "/help")
-
-
-class Console(Server):
-    """A server whose console is asked, with its first operator."""
-
-    def __enter__(self):
-        super().__enter__()
-        self.url = f"http://127.0.0.1:{self.console_port}"
-        self.people = {}
-        return self
-
-    def first_link(self):
-        return re.findall(r"http://\S+/welcome\?token=\w+", self.log.read_text())[-1]
-
-    def browser(self, name, role="viewer"):
-        """A browser in which an operator is signed in, who is invited when they are not there yet."""
-        if name not in self.people:
-            link = self.command("operators", "invite", name, "--role", role).split()[-1]
-            accept(Browser(self.url), link, name)
-            self.people[name] = role
-        browser = Browser(self.url)
-        equal(browser.sign_in(name).url, f"{self.url}/", f"{name} is not let in")
-        return browser
-
-
-class Browser:
-    """What a browser does with forms and cookies."""
-
-    def __init__(self, url):
-        self.url = url
-        self.session = requests.Session()
-        self.session.headers["User-Agent"] = "checks"
-
-    def get(self, path, **options):
-        return self.session.get(self.url + path, timeout=30, **options)
-
-    def form_key(self, path):
-        return re.search(r'name="form_key" value="(\w+)"', self.get(path).text)[1]
-
-    def post(self, path, fields, page=None, **options):
-        """Sends a form with the key of the page on which it stands."""
-        fields = {"form_key": self.form_key(page or path)} | fields
-        return self.session.post(self.url + path, data=fields, timeout=60, **options)
-
-    def sign_in(self, name, password=PASSWORD, code=""):
-        return self.post("/sign-in", {"name": name, "password": password, "code": code})
-
-
-def accept(browser, link, name, password=PASSWORD):
-    token = link.split("token=")[1]
-    fields = {"token": token, "name": name, "new": password, "repeated": password}
-    return browser.post("/welcome", fields, page=f"/welcome?token={token}")
-
-
-def says(response, text, status=None):
-    """Fails unless the page has this text, as people read it."""
-    if status is not None:
-        equal(response.status_code, status, response.text)
-    if text not in html.unescape(response.text):
-        raise AssertionError(f"{response.url} ({response.status_code}) does not say {text!r}:\n{response.text}")
-    return response
 
 
 def code_of(secret, at=None):
