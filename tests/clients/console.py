@@ -4,6 +4,7 @@ import base64
 import concurrent.futures
 import hashlib
 import hmac
+import html
 import json
 import re
 import socket
