@@ -76,6 +76,7 @@ pub(crate) fn run(filter: &str) -> anyhow::Result<ClientOutcome> {
     tools::need_ffmpeg()?;
     tools::need_remote_clients()?;
     tools::need_file_servers()?;
+    tools::need_chromium()?;
     let scratch = demo::emptied(&workspace::runs().join("client-checks"))?;
     let mut total = ClientOutcome::default();
     for script in scripts(filter)? {

@@ -244,6 +244,14 @@ pub(crate) fn need_ffmpeg() -> anyhow::Result<()> {
     install_packages("ffmpeg", &["ffmpeg"])
 }
 
+/// A browser that can be driven, to look at the console.
+pub(crate) fn need_chromium() -> anyhow::Result<()> {
+    if ["chromium", "chromium-browser"].iter().any(|name| runs(Path::new(name), &["--version"])) {
+        return Ok(());
+    }
+    install_packages("a browser", &["chromium"])
+}
+
 /// The clients of SSH, FTP, ADB and Redis that visit personas, and `nmap`, which tells what it takes them for.
 pub(crate) fn need_remote_clients() -> anyhow::Result<()> {
     for (program, option, package) in [
