@@ -63,6 +63,17 @@ def a_link_counts_once_even_if_many_come_at_once(console):
 
 
 @check
+def somebody_is_added_with_a_password(console):
+    console.browser("aiko")
+    password = console.command("operators", "add", "screen", "--role", "analyst").split()[-1]
+    equal(re.fullmatch(r"[0-9a-f]{20}", password) is not None, True, password)
+    says(Browser(console.url).sign_in("screen", password), "Overview", 200)
+    command = [KOMAINU, "operators", "add", "screen", "--data", console.data]
+    refused = subprocess.run(command, capture_output=True, text=True, check=False)
+    equal((refused.returncode, "operator screen exists" in refused.stderr), (1, True), refused.stderr)
+
+
+@check
 def a_link_signs_in_once(console):
     console.browser("aiko")
     link = console.command("operators", "sign-in", "aiko").split()[-1]

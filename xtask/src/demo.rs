@@ -1,6 +1,7 @@
 //! `cargo xtask demo`: the walkthrough, for a newcomer to watch.
 
 use std::fs;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
@@ -16,15 +17,18 @@ use crate::{interrupt, laboratory, threat, walkthrough, workspace};
 /// Options of `cargo xtask demo`.
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
-    /// Leave everything running afterwards, until Ctrl-C, and say what to try next.
-    #[arg(long, conflicts_with = "threat")]
+    /// Leave everything running afterwards, until Ctrl-C, also where nobody sits at a terminal.
+    #[arg(long, conflicts_with_all = ["threat", "end"])]
     keep: bool,
+    /// End everything afterwards, also at a terminal.
+    #[arg(long, conflicts_with = "threat")]
+    end: bool,
     /// Show the other guardian instead: a camera that is none is attacked, and what was done is written down.
     #[arg(long)]
     threat: bool,
     /// Show how both work together: what attackers leave on that camera is run in the laboratory, and devices of the
     /// fleet that are in contact with the same servers are found.
-    #[arg(long, conflicts_with_all = ["keep", "threat"])]
+    #[arg(long, conflicts_with_all = ["keep", "end", "threat"])]
     lab: bool,
     /// The folder to do it in, which must be new or empty [default: target/demo or
     /// target/demo-threat or target/demo-lab, emptied first].
@@ -55,8 +59,8 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let mut steps = Steps::new();
     let running = walkthrough::perform(&mut steps, &folder, networks)?;
     println!("\nAll {} steps were seen, in {} s.", steps.done(), steps.elapsed().as_secs());
-    if args.keep {
-        println!("\nEverything goes on running until Ctrl-C.\n\n{}", running.next_commands());
+    if args.keep || (stays_by_itself() && !args.end) {
+        println!("\nEverything goes on running until Ctrl-C.\n\n{}\n{}", running.next_commands(), running.console());
         while !interrupt::is_interrupted() {
             thread::sleep(Duration::from_millis(100));
         }
@@ -64,7 +68,15 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let folder = running.folder().to_path_buf();
     running.stop()?;
     println!("Everything has been stopped. Mails, logs and the device's files: {}", folder.display());
+    if !args.keep && !stays_by_itself() {
+        println!("At a terminal, or with --keep, it goes on running, and a link leads into the console.");
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether somebody is there who can look at it and end it.
+fn stays_by_itself() -> bool {
+    std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
 }
 
 /// Lets a camera be attacked, and shows what was recorded.

@@ -29,12 +29,13 @@ pub(crate) struct Addresses {
     pub(crate) api: SocketAddr,
     pub(crate) mqtts: SocketAddr,
     pub(crate) tls: SocketAddr,
+    pub(crate) console: SocketAddr,
 }
 
 impl Addresses {
     /// The usual ports where they are free, others where they are not.
     pub(crate) fn choose(networks: Networks) -> anyhow::Result<Self> {
-        let chosen = Self { api: choose(8080)?, mqtts: choose(8883)?, tls: choose(443)? };
+        let chosen = Self { api: choose(8080)?, mqtts: choose(8883)?, tls: choose(443)?, console: choose(8460)? };
         if networks == Networks::Shared && (chosen.tls.port() != 443 || chosen.mqtts.port() != 8883) {
             return Err(Missing::new(
                 "ports 443 and 8883 on 127.0.0.1, which AWS's agents insist on, or network namespaces to provide them in",
@@ -89,6 +90,7 @@ impl Server {
         command.args(["--api", &addresses.api.to_string()]);
         command.args(["--mqtts", &addresses.mqtts.to_string()]);
         command.args(["--tls", &addresses.tls.to_string()]);
+        command.args(["--console", &addresses.console.to_string()]);
         command.args(["--smtp", smtp]);
         let mut program = Program::start("komainu", &mut command, logs)?;
         let access_key = program.wait_for("the operator's access key", START_LIMIT, |output| {
@@ -97,7 +99,7 @@ impl Server {
                 secret: value_of(output, "AWS_SECRET_ACCESS_KEY")?,
             })
         })?;
-        for address in [addresses.api, addresses.mqtts, addresses.tls] {
+        for address in [addresses.api, addresses.mqtts, addresses.tls, addresses.console] {
             let listens = || Ok(TcpStream::connect(address).is_ok().then_some(()));
             wait_until(&format!("a listener on {address}"), START_LIMIT, Duration::from_millis(50), listens)?;
         }

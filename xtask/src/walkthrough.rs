@@ -6,6 +6,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, anyhow, bail, ensure};
@@ -44,6 +45,13 @@ const ALARM_LIMIT: Duration = Duration::from_secs(6 * WINDOW_S as u64);
 /// Each look costs a run of the AWS CLI.
 const CLI_PAUSE: Duration = Duration::from_secs(2);
 
+/// Made-up attacks for the console, and the days on which they were: enough for a year's seasons and a drill into a day, and
+/// made in some seconds.
+const ATTACKS: u32 = 300_000;
+const ATTACK_DAYS: u32 = 400;
+/// Who looks at the console.
+const OPERATOR: &str = "demo";
+
 /// What runs after a walkthrough, until it is dropped. In the order in which it is to be stopped.
 pub(crate) struct Running {
     _agent: Program,
@@ -51,6 +59,14 @@ pub(crate) struct Running {
     server: Server,
     _mail_server: Program,
     folder: PathBuf,
+    console: ConsoleEntry,
+}
+
+/// How somebody comes into the console.
+pub(crate) struct ConsoleEntry {
+    /// It signs in once, within 15 minutes.
+    pub(crate) link: String,
+    pub(crate) password: String,
 }
 
 /// Installs whatever the walkthrough needs.
@@ -121,7 +137,10 @@ impl Run<'_> {
         steps.step("both alarms clear", |notes| see_clearing(notes, &aws))?;
         steps.step("a mail tells of each", |notes| see_alerts(&mailbox, notes, AlertKind::Cleared))?;
         steps.step("the history tells of both", |notes| see_history(notes, &aws, rogue_began_s, "alarm-cleared"))?;
-        Ok(Running { _agent: agent, device, server, _mail_server: mail_server, folder: self.folder.to_path_buf() })
+        let console =
+            steps.step("the console shows it, beside made-up attacks", |notes| open_console(notes, &server))?;
+        let folder = self.folder.to_path_buf();
+        Ok(Running { _agent: agent, device, server, _mail_server: mail_server, folder, console })
     }
 }
 
@@ -228,6 +247,21 @@ impl Running {
         Ok(())
     }
 
+    /// Where the console is, how to come in, and what is to be seen there.
+    pub(crate) fn console(&self) -> String {
+        format!(
+            "The console: http://{}\n  \
+             signed in by this link, once, within 15 minutes:\n    {}\n  \
+             or as {OPERATOR} with the password {}\n  \
+             The devices and alarms are those of the walkthrough. The attacks are made up, {ATTACKS} on {ATTACK_DAYS} days;\n  \
+             this removes them: {}",
+            self.server.addresses.console,
+            self.console.link,
+            self.console.password,
+            shown(&self.server.command(&["lake", "demo", "--remove"])),
+        )
+    }
+
     /// What to type next while everything runs.
     pub(crate) fn next_commands(&self) -> String {
         let mut text = String::from("# in another terminal: the AWS CLI against your own server\n");
@@ -253,6 +287,31 @@ impl Running {
         ));
         text
     }
+}
+
+/// Makes what is worth looking at, and somebody who may.
+fn open_console(notes: &mut Notes, server: &Server) -> anyhow::Result<ConsoleEntry> {
+    let (attacks, days) = (ATTACKS.to_string(), ATTACK_DAYS.to_string());
+    notes.show(format!("$ komainu lake demo --attacks {attacks} --days {days}"));
+    run_to_end(&mut server.command(&["lake", "demo", "--attacks", &attacks, "--days", &days]))?;
+    let last_word = |arguments: &[&str]| -> anyhow::Result<String> {
+        let said = run_to_end(&mut server.command(arguments))?;
+        Ok(said.split_whitespace().last().unwrap_or_default().to_owned())
+    };
+    notes.show(format!("$ komainu operators add {OPERATOR} --role admin"));
+    let password = last_word(&["operators", "add", OPERATOR, "--role", "admin"])?;
+    notes.show(format!("$ komainu operators sign-in {OPERATOR}"));
+    let link = last_word(&["operators", "sign-in", OPERATOR])?;
+    // Looking at the link does not use it up.
+    let page = run_to_end(Command::new("curl").args(["--silent", "--show-error", "--fail", &link]))?;
+    ensure!(page.contains(OPERATOR), "the link does not lead to a page for {OPERATOR}: {page}");
+    Ok(ConsoleEntry { link, password })
+}
+
+/// A command as people type it.
+fn shown(command: &Command) -> String {
+    let words = [command.get_program()].into_iter().chain(command.get_args());
+    words.map(|word| quoted(&word.to_string_lossy())).collect::<Vec<_>>().join(" ")
 }
 
 fn agent_line(arguments: &[String]) -> String {

@@ -13,6 +13,11 @@ use komainu_ports::{
 };
 use parking_lot::Mutex;
 
+use crate::password::Passwords;
+
+/// Random bytes of a password that nobody chose: 80 bits cannot be guessed, and their 20 digits can be typed.
+const ADDED_PASSWORD_BYTES: usize = 10;
+
 /// How long a link for signing in counts: as long as it takes to go over to a browser.
 const SIGN_IN_LINK_VALID: Duration = Duration::from_secs(15 * 60);
 
@@ -89,6 +94,22 @@ impl Accounts {
     /// A link with which somebody becomes an operator.
     pub fn invite(&self, name: &OperatorName, role: Role, by: &By) -> Result<OneTimeLink, AccountsError> {
         self.link(&LinkPurpose::Invitation { name: name.clone(), role }, AuditAction::Invite, by)
+    }
+
+    /// Makes somebody an operator at once, with a password that nobody chose; gives the password, which is shown once and not
+    /// kept. Hashes two passwords, which takes some tenths of a second.
+    pub fn add(&self, name: &OperatorName, role: Role, by: &By) -> Result<String, AccountsError> {
+        let password = hex::encode(&self.ids.secret()[..ADDED_PASSWORD_BYTES]);
+        // Nobody else waits for these turns: they are of this moment.
+        let Ok(hash) = Passwords::new(&*self.ids).hash(&password, &*self.ids) else {
+            return Err(AccountsError::NotLetIn(name.clone()));
+        };
+        let token = digest_of(&hex::encode(self.ids.secret()));
+        let audit = by.did(AuditAction::Invite, &format!("{name} {role}"), self.clock.now());
+        self.store.put_link(token, &LinkPurpose::Invitation { name: name.clone(), role }, &audit)?;
+        let audit = by.did(AuditAction::Welcome, name.as_str(), self.clock.now());
+        self.store.use_link(&token, name, &hash, &audit)?;
+        Ok(password)
     }
 
     /// A link with which an operator chooses another password.

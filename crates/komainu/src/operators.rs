@@ -23,6 +23,16 @@ pub(crate) enum OperatorsCommand {
         #[command(flatten)]
         folder: DataArgs,
     },
+    /// Make somebody an operator at once, with a password that is shown once: for machines that nobody sits at.
+    Add {
+        /// The name under which they sign in, 1 to 64 characters of `a-z 0-9 . _ - @`.
+        name: String,
+        /// What they may do.
+        #[arg(long, value_enum, default_value_t = RoleName::Viewer)]
+        role: RoleName,
+        #[command(flatten)]
+        folder: DataArgs,
+    },
     /// List operators, and links that were not used yet.
     List {
         #[command(flatten)]
@@ -95,6 +105,8 @@ impl From<RoleName> for Role {
 pub(crate) enum OperatorsRequest {
     /// Make a link for somebody new.
     Invite { name: String, role: RoleName },
+    /// Make somebody one, with a password that nobody chose.
+    Add { name: String, role: RoleName },
     /// List them.
     List,
     /// Make a link for another password.
@@ -114,6 +126,8 @@ pub(crate) enum OperatorsRequest {
 pub(crate) enum OperatorsReply {
     /// A link for somebody; this is the only time it is shown.
     Link { name: String, url: String, expires_unix_s: i64 },
+    /// Somebody is an operator; this is the only time their password is shown.
+    Added { name: String, role: String, password: String },
     /// Everybody, in the order of their names, and the links.
     All { operators: Vec<OperatorLine>, links: Vec<LinkLine> },
     /// It is done.
@@ -144,6 +158,10 @@ impl fmt::Display for OperatorsReply {
             Self::Link { name, url, expires_unix_s } => {
                 writeln!(f, "a link for {name}, which counts once, until {}:", calendar_time(*expires_unix_s))?;
                 writeln!(f, "  {url}")
+            }
+            Self::Added { name, role, password } => {
+                writeln!(f, "{name} is an operator now, as {role}; this password is not shown again:")?;
+                writeln!(f, "  {password}")
             }
             Self::All { operators, links } => {
                 if operators.is_empty() {
@@ -181,6 +199,11 @@ pub(crate) fn carry_out(request: OperatorsRequest, accounts: &Accounts) -> anyho
             let name = OperatorName::parse(&name)?;
             let made = accounts.invite(&name, role.into(), by)?;
             link(name, made)
+        }
+        OperatorsRequest::Add { name, role } => {
+            let (name, role) = (OperatorName::parse(&name)?, Role::from(role));
+            let password = accounts.add(&name, role, by)?;
+            OperatorsReply::Added { name: name.to_string(), role: role.to_string(), password }
         }
         OperatorsRequest::Reset { name } => {
             let name = OperatorName::parse(&name)?;
@@ -237,6 +260,7 @@ fn link_line(link: Link) -> LinkLine {
 pub(crate) fn run(command: OperatorsCommand) -> anyhow::Result<()> {
     let (folder, request) = match command {
         OperatorsCommand::Invite { name, role, folder } => (folder, OperatorsRequest::Invite { name, role }),
+        OperatorsCommand::Add { name, role, folder } => (folder, OperatorsRequest::Add { name, role }),
         OperatorsCommand::List { folder } => (folder, OperatorsRequest::List),
         OperatorsCommand::Reset { name, folder } => (folder, OperatorsRequest::Reset { name }),
         OperatorsCommand::SignIn { name, folder } => (folder, OperatorsRequest::SignIn { name }),
