@@ -7,6 +7,7 @@
 
 mod groups;
 mod keys;
+mod ordered;
 mod table;
 mod tally;
 
@@ -44,6 +45,12 @@ pub(crate) struct MonthBlocks {
 /// Counts the rows of these months, which are in the order of time.
 pub(crate) fn count(question: &LakeQuestion, months: Vec<MonthBlocks>) -> Result<LakeAnswer, LakeError> {
     let parts = months.iter().map(|month| month.parts.len()).sum::<usize>() as u32;
+    if ordered::is_for(question)
+        && let Some(mut answer) = ordered::count(question, &months)?
+    {
+        answer.effort.parts = parts;
+        return Ok(answer);
+    }
     let mut answer = match question.bucket {
         // No piece of time lies in two months: each has its answer, and what it took to find it is let go.
         Some(TimeBucket::Hour | TimeBucket::Day | TimeBucket::Month) => {
