@@ -51,6 +51,29 @@ pub(crate) struct HotRows {
     pub(crate) number: i64,
     pub(crate) month: i64,
     pub(crate) rows: LakeRows,
+    /// What they take in memory.
+    pub(crate) bytes: usize,
+}
+
+impl HotRows {
+    pub(crate) fn new(number: i64, month: i64, rows: LakeRows) -> Self {
+        let bytes = rows.columns().iter().map(bytes_of).sum();
+        Self { number, month, rows, bytes }
+    }
+}
+
+/// What a column takes in memory: each of its words has a pointer, and the counters of a text that is shared.
+fn bytes_of(values: &LakeValues) -> usize {
+    match values {
+        LakeValues::Time(times) => size_of_val(times.as_slice()),
+        LakeValues::Number(numbers) => size_of_val(numbers.as_slice()),
+        LakeValues::Float(numbers) => size_of_val(numbers.as_slice()),
+        LakeValues::Text { codes, words } => {
+            let words: usize =
+                words.iter().map(|word| word.len() + size_of::<Arc<str>>() + 2 * size_of::<usize>()).sum();
+            size_of_val(codes.as_slice()) + words
+        }
+    }
 }
 
 impl Block {

@@ -8,7 +8,7 @@ use komainu_ports::{LakeError, LakeTable};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use crate::part::{PartName, Written};
-use crate::rollup::{CUBES, Cells, Rollups};
+use crate::rollup::{CUBES, Cells, OTHER, Rollups};
 
 /// The catalog's file.
 pub(crate) const FILE: &str = "catalog.db";
@@ -69,7 +69,11 @@ const TABLES: &str = "
 
 /// An open catalog.
 #[derive(Debug)]
-pub(crate) struct Catalog(Connection);
+pub(crate) struct Catalog {
+    connection: Connection,
+    /// How many words of each column of the cubes are in it; their codes begin with zero.
+    words: BTreeMap<(LakeTable, usize), u32>,
+}
 
 /// A part as the catalog has it.
 #[derive(Debug, Clone)]
@@ -118,7 +122,7 @@ impl Catalog {
             Some(found) => check_version(found)?,
         }
         transaction.commit().map_err(failed(doing))?;
-        Ok(Self(connection))
+        Ok(Self { connection, words: BTreeMap::new() })
     }
 
     /// Opens the catalog in a folder for reading, while another process may write. None when there is none.
@@ -135,16 +139,17 @@ impl Catalog {
         connection.pragma_update(None, "query_only", true).map_err(failed(doing))?;
         match version(&connection).map_err(failed(doing))? {
             None => Ok(None),
-            Some(found) => check_version(found).map(|()| Some(Self(connection))),
+            Some(found) => check_version(found).map(|()| Some(Self { connection, words: BTreeMap::new() })),
         }
     }
 
     /// Everything that it says, as of one moment.
     pub(crate) fn read(&mut self) -> Result<Contents, LakeError> {
         let doing = "reading the catalog";
-        let transaction = self.0.transaction().map_err(failed(doing))?;
+        let transaction = self.connection.transaction().map_err(failed(doing))?;
         let contents = read(&transaction)?;
         transaction.commit().map_err(failed(doing))?;
+        self.words = contents.rollups.word_counts().collect();
         Ok(contents)
     }
 
@@ -154,10 +159,24 @@ impl Catalog {
         doing: &'static str,
         change: impl FnOnce(&mut CatalogChange<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, LakeError> {
-        let transaction = self.0.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed(doing))?;
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed(doing))?;
         let done = change(&mut CatalogChange(&transaction)).map_err(failed(doing))?;
         transaction.commit().map_err(failed(doing))?;
         Ok(done)
+    }
+
+    /// How many words of a column it has: those with the codes before this one.
+    pub(crate) fn word_count(&self, table: LakeTable, column: usize) -> u32 {
+        self.words.get(&(table, column)).copied().unwrap_or(0)
+    }
+
+    /// Notes that these words are in it, of each column all that there were.
+    pub(crate) fn has_words(&mut self, words: &[(LakeTable, usize, u32, String)]) {
+        for (table, column, code, _) in words.iter().filter(|(.., code, _)| *code != OTHER) {
+            let count = self.words.entry((*table, *column)).or_insert(0);
+            *count = (*count).max(code + 1);
+        }
     }
 }
 

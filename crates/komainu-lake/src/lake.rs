@@ -35,16 +35,21 @@ const READ_TRIES_MAX: usize = 5;
 pub struct LakeLimits {
     /// Rows of one table in no file from which on they are written to one.
     pub hot_rows: usize,
+    /// Bytes of memory of one table's rows in no file from which on they are written to one: attackers choose how long texts
+    /// are.
+    pub hot_bytes: usize,
     /// Rows of one table in no file at which whoever brings more waits until they are in one: each takes about 100 bytes of
     /// memory.
     pub hot_rows_max: usize,
+    /// Bytes of memory of one table's rows in no file at which whoever brings more waits. A single batch may have more.
+    pub hot_bytes_max: usize,
     /// Files of one month and about the same size from which on they are merged.
     pub alike_parts: usize,
 }
 
 impl Default for LakeLimits {
     fn default() -> Self {
-        Self { hot_rows: 131_072, hot_rows_max: 1 << 20, alike_parts: 6 }
+        Self { hot_rows: 131_072, hot_bytes: 64 << 20, hot_rows_max: 1 << 20, hot_bytes_max: 256 << 20, alike_parts: 6 }
     }
 }
 
@@ -305,7 +310,7 @@ impl State {
                 problem: format!("rows {} of it cannot be read", known.number),
             };
             let rows = hot::decode(known.table, &known.rows).ok_or_else(damaged)?;
-            let hot = Arc::new(HotRows { number: known.number, month: known.month, rows });
+            let hot = Arc::new(HotRows::new(known.number, known.month, rows));
             state.add_hot(&[hot]);
         }
         Ok(state)
@@ -313,7 +318,7 @@ impl State {
 
     /// Adds rows that are in no file, and what they count.
     fn add_hot(&mut self, hot: &[Arc<HotRows>]) {
-        self.add_counted(hot, &rollup::delta(hot));
+        self.add_counted(hot, &rollup::delta(hot.iter().map(|hot| &**hot)));
     }
 
     fn add_counted(&mut self, hot: &[Arc<HotRows>], delta: &rollup::Delta) {

@@ -129,8 +129,8 @@ struct CubeDelta {
 const TABLE_CELLS_MAX: u64 = 1 << 20;
 
 /// What rows add to the cubes of their table, whatever their order.
-pub(crate) fn delta(rows: &[Arc<HotRows>]) -> Delta {
-    Delta(rows.iter().filter(|hot| !hot.rows.is_empty()).flat_map(|hot| delta_of(&hot.rows)).collect())
+pub(crate) fn delta<'r>(rows: impl IntoIterator<Item = &'r HotRows>) -> Delta {
+    Delta(rows.into_iter().filter(|hot| !hot.rows.is_empty()).flat_map(|hot| delta_of(&hot.rows)).collect())
 }
 
 fn delta_of(rows: &LakeRows) -> Vec<CubeDelta> {
@@ -206,16 +206,22 @@ impl Rollups {
         }
     }
 
-    /// All words with their codes, and the columns that have values without one.
-    pub(crate) fn words(&self) -> Vec<(LakeTable, usize, u32, String)> {
+    /// The words with their codes, without as many of each column as `known` says, and the columns that have values without
+    /// a code.
+    pub(crate) fn words(&self, known: impl Fn(LakeTable, usize) -> u32) -> Vec<(LakeTable, usize, u32, String)> {
         let coded = self.words.iter().flat_map(|((table, column), words)| {
-            (0..words.len() as u32).filter_map(|code| match words.word(code) {
+            (known(*table, *column)..words.len() as u32).filter_map(|code| match words.word(code) {
                 Word::Text(text) => Some((*table, *column, code, text.to_owned())),
                 Word::Number(_) => None,
             })
         });
         let other = self.incomplete.iter().map(|(table, column)| (*table, *column, OTHER, String::new()));
         coded.chain(other).collect()
+    }
+
+    /// How many words each column has.
+    pub(crate) fn word_counts(&self) -> impl Iterator<Item = ((LakeTable, usize), u32)> + '_ {
+        self.words.iter().map(|(column, words)| (*column, words.len() as u32))
     }
 
     /// The cells that rows add, by cube and piece of time, with codes that are these rollups'.
@@ -458,12 +464,17 @@ impl Sum<'_> {
             let code = (key >> shifts[column] & CODE_MASK) as u32;
             self.ranks[column].get(code as usize).copied().unwrap_or(code)
         };
-        groups.sort_unstable_by(|(a, of_a), (b, of_b)| {
+        let order = |(a, of_a): &(u64, u64), (b, of_b): &(u64, u64)| {
             let by_words =
                 || (0..shifts.len()).map(|column| rank(*a, column).cmp(&rank(*b, column))).find(|order| order.is_ne());
             of_b.cmp(of_a).then_with(|| by_words().unwrap_or(Ordering::Equal))
-        });
-        groups.truncate(self.question.top.unwrap_or(usize::MAX));
+        };
+        // There are 65,536 ports, and people want to see the first few.
+        if let Some(top) = self.question.top.filter(|top| *top < groups.len()) {
+            groups.select_nth_unstable_by(top, order);
+            groups.truncate(top);
+        }
+        groups.sort_unstable_by(order);
         for (column, shift) in shifts.iter().enumerate() {
             if let LakeValues::Number(codes) = &mut self.answer.keys[column] {
                 codes.extend(groups.iter().map(|(key, _)| (key >> shift & CODE_MASK) as u32));

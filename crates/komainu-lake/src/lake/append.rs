@@ -22,8 +22,10 @@ use crate::rollup::{self, CUBES, Delta};
 #[derive(Debug)]
 pub(super) struct Pending {
     name: LakeBatchName,
-    /// Its rows month by month, and as they stand in the catalog.
-    rows: Vec<(HotRows, Vec<u8>)>,
+    /// Its rows month by month, and as they stand in the catalog; none when it is done.
+    rows: Mutex<Vec<(HotRows, Vec<u8>)>>,
+    /// What they add to the counts.
+    delta: Delta,
     done: Mutex<Option<Result<LakeAppended, String>>>,
 }
 
@@ -44,11 +46,13 @@ impl ParquetLake {
             return self.append_files(name, by_month);
         }
         self.wait_for_room(rows)?;
+        let delta = rollup::delta(&by_month);
         let rows = by_month.into_iter().map(|rows| {
             let encoded = hot::encode(&rows.rows);
             (rows, encoded)
         });
-        let pending = Arc::new(Pending { name: name.clone(), rows: rows.collect(), done: Mutex::new(None) });
+        let (rows, done) = (Mutex::new(rows.collect()), Mutex::new(None));
+        let pending = Arc::new(Pending { name: name.clone(), rows, delta, done });
         writer.pending.lock().push(pending.clone());
         let mut catalog = writer.catalog.lock();
         if pending.done.lock().is_none() {
@@ -76,7 +80,7 @@ impl ParquetLake {
                 }
                 let (first, last, gone) = applied.add(stream, *sequence);
                 change.put_applied(stream, first, last, gone)?;
-                for (rows, encoded) in &pending.rows {
+                for (rows, encoded) in &*pending.rows.lock() {
                     numbers.push(change.put_hot(rows.rows.table(), rows.month, encoded)?);
                 }
                 ends.push(LakeAppended::New);
@@ -95,14 +99,10 @@ impl ParquetLake {
         let mut numbers = numbers.into_iter();
         for (pending, end) in waiting.iter().zip(ends) {
             if end == LakeAppended::New {
-                let hot: Vec<Arc<HotRows>> = pending
-                    .rows
-                    .iter()
-                    .zip(numbers.by_ref())
-                    .map(|((rows, _), number)| Arc::new(HotRows { number, month: rows.month, rows: rows.rows.clone() }))
-                    .collect();
-                let delta = rollup::delta(&hot);
-                self.state.write().add_counted(&hot, &delta);
+                let rows = std::mem::take(&mut *pending.rows.lock()).into_iter();
+                let hot = rows.zip(numbers.by_ref()).map(|((rows, _), number)| Arc::new(HotRows { number, ..rows }));
+                let hot: Vec<Arc<HotRows>> = hot.collect();
+                self.state.write().add_counted(&hot, &pending.delta);
             }
             *pending.done.lock() = Some(Ok(end));
         }
@@ -111,8 +111,8 @@ impl ParquetLake {
     /// Takes a batch that is worth files of its own.
     fn append_files(&self, name: &LakeBatchName, rows: Vec<HotRows>) -> Result<LakeAppended, LakeError> {
         let writer = self.writer()?;
-        let rows: Vec<Arc<HotRows>> = rows.into_iter().map(Arc::new).collect();
         let delta = rollup::delta(&rows);
+        let rows: Vec<Arc<HotRows>> = rows.into_iter().map(Arc::new).collect();
         let mut parts = Vec::new();
         let mut months: BTreeMap<(LakeTable, i64), Vec<Arc<HotRows>>> = BTreeMap::new();
         for rows in rows {
@@ -201,7 +201,7 @@ impl ParquetLake {
         let (cells, words) = {
             let mut state = self.state.write();
             let cells = state.rollups.cells(delta);
-            let words = state.rollups.words();
+            let words = state.rollups.words(|table, column| catalog.word_count(table, column));
             (cells, words)
         };
         let changed = catalog.change("keeping parts", |change| {
@@ -221,6 +221,7 @@ impl ParquetLake {
             parts.iter().for_each(|(name, _)| discard(&self.folder, name));
             return Err(error);
         }
+        catalog.has_words(&words);
         // From here on they are known, wherever they are: what cannot be placed now is placed later.
         for (name, _) in parts {
             if folder::place(&self.folder, name).is_err() {
@@ -255,7 +256,7 @@ pub(super) fn by_month(rows: &[LakeRows]) -> Result<Vec<HotRows>, LakeError> {
         let first = rows.times().iter().min().map_or(0, month);
         let last = rows.times().iter().max().map_or(0, month);
         if first == last {
-            all.push(HotRows { number: 0, month: first, rows: rows.clone() });
+            all.push(HotRows::new(0, first, rows.clone()));
             continue;
         }
         let mut places: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
@@ -263,7 +264,7 @@ pub(super) fn by_month(rows: &[LakeRows]) -> Result<Vec<HotRows>, LakeError> {
             places.entry(month(time)).or_default().push(row);
         }
         for (month, places) in places {
-            all.push(HotRows { number: 0, month, rows: picked(rows, &places)? });
+            all.push(HotRows::new(0, month, picked(rows, &places)?));
         }
     }
     Ok(all)

@@ -28,24 +28,32 @@ pub struct UpkeepDone {
     pub parts_merged: u64,
 }
 
+/// Rows in no file, and the memory that they take.
+#[derive(Debug, Clone, Copy)]
+struct Hot {
+    rows: usize,
+    bytes: usize,
+}
+
 impl ParquetLake {
     /// Writes the rows of tables that have enough in no file to files, and merges small files and those of months that are
     /// over. To be called every few seconds. Blocks, up to minutes.
     pub fn keep(&self, now: Timestamp) -> Result<UpkeepDone, LakeError> {
-        self.keep_from(self.limits.hot_rows, now)
+        self.keep_from(Hot { rows: self.limits.hot_rows, bytes: self.limits.hot_bytes }, now)
     }
 
     /// The same, for all rows that are in no file: other programs see them then. To be called every few minutes.
     pub fn keep_all(&self, now: Timestamp) -> Result<UpkeepDone, LakeError> {
-        self.keep_from(1, now)
+        self.keep_from(Hot { rows: 1, bytes: usize::MAX }, now)
     }
 
-    fn keep_from(&self, hot_rows: usize, now: Timestamp) -> Result<UpkeepDone, LakeError> {
+    fn keep_from(&self, enough: Hot, now: Timestamp) -> Result<UpkeepDone, LakeError> {
         let _turn = self.writer()?.upkeep.lock();
         self.settle()?;
         let mut done = UpkeepDone::default();
         for table in LakeTable::ALL {
-            if self.hot_rows(table) >= hot_rows {
+            let hot = self.hot(table);
+            if hot.rows >= enough.rows || hot.bytes >= enough.bytes {
                 done.rows_written += self.write_hot(table)?;
             }
         }
@@ -67,18 +75,29 @@ impl ParquetLake {
         Ok(())
     }
 
-    fn hot_rows(&self, table: LakeTable) -> usize {
+    /// What there is of a table in no file.
+    fn hot(&self, table: LakeTable) -> Hot {
         let state = self.state.read();
         let months = state.months.range((table, i64::MIN)..=(table, i64::MAX));
-        months.flat_map(|(_, month)| &month.hot).map(|hot| hot.rows.len()).sum()
+        let mut all = Hot { rows: 0, bytes: 0 };
+        for hot in months.flat_map(|(_, month)| &month.hot) {
+            all.rows += hot.rows.len();
+            all.bytes += hot.bytes;
+        }
+        all
+    }
+
+    fn has_room(&self, rows: &LakeRows) -> bool {
+        let (hot, limits) = (self.hot(rows.table()), &self.limits);
+        hot.rows + rows.len() <= limits.hot_rows_max && hot.bytes <= limits.hot_bytes_max
     }
 
     /// Waits until there is room for rows that are in no file.
     pub(super) fn wait_for_room(&self, rows: &[LakeRows]) -> Result<(), LakeError> {
         for rows in rows {
-            if self.hot_rows(rows.table()) + rows.len() > self.limits.hot_rows_max {
+            if !self.has_room(rows) {
                 let _turn = self.writer()?.upkeep.lock();
-                if self.hot_rows(rows.table()) + rows.len() > self.limits.hot_rows_max {
+                if !self.has_room(rows) {
                     self.write_hot(rows.table())?;
                 }
             }
@@ -117,7 +136,7 @@ impl ParquetLake {
     fn write_hot_rows(&self, table: LakeTable, month: i64, hot: &[Arc<HotRows>]) -> Result<u64, LakeError> {
         let written = self.write_part(table, month, hot)?;
         let rows = written.1.rows;
-        let delta = rollup::delta(hot);
+        let delta = rollup::delta(hot.iter().map(|hot| &**hot));
         let mut catalog = self.writer()?.catalog.lock();
         let CatalogWriter { catalog, .. } = &mut *catalog;
         self.change_parts(catalog, std::slice::from_ref(&written), hot, &delta, |_| Ok(()))?;

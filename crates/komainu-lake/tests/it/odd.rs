@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 
 use komainu_lake::{LakeLimits, ParquetLake};
 use komainu_model::Timestamp;
-use komainu_ports::{Lake, LakeAppended, LakeBatchName, LakeError, LakeQuestion, LakeTable, TimeBucket, TimeRange};
+use komainu_ports::{
+    LAKE_TEXT_BYTES_MAX, Lake, LakeAppended, LakeBatchName, LakeError, LakeKind, LakeQuestion, LakeRows,
+    LakeRowsBuilder, LakeTable, LakeValue, TimeBucket, TimeRange,
+};
 
 use crate::some_attacks;
 
@@ -208,4 +211,45 @@ fn a_file_that_cannot_be_placed_is_placed_later() {
     drop(lake);
     let lake = ParquetLake::open(folder.path(), limits).unwrap();
     assert_eq!(lake.count(&question(TimeRange::ALL)).unwrap().rows, 200_100);
+}
+
+/// Observables that are each as long as one may be, and different.
+fn long_observables(first: usize, rows: usize) -> LakeRows {
+    let table = LakeTable::Observables;
+    let mut builder = LakeRowsBuilder::new(table);
+    for row in first..first + rows {
+        let values: Vec<LakeValue> = table
+            .columns()
+            .iter()
+            .map(|column| match (column.kind, column.name) {
+                (LakeKind::Time, _) => LakeValue::Time(Timestamp::from_unix_millis(row as i64)),
+                (LakeKind::Text, "value") => LakeValue::text(&format!("{row:0LAKE_TEXT_BYTES_MAX$}")),
+                (LakeKind::Text, _) => LakeValue::text("x"),
+                (LakeKind::Number, _) => LakeValue::Number(1),
+                (LakeKind::Float, _) => LakeValue::Float(1.0),
+            })
+            .collect();
+        builder.push(&values);
+    }
+    builder.finish()
+}
+
+#[test]
+fn long_texts_leave_memory_before_they_are_many() {
+    let folder = tempfile::tempdir().unwrap();
+    let limits = LakeLimits { hot_bytes: 1 << 20, hot_bytes_max: 2 << 20, ..LakeLimits::default() };
+    let lake = ParquetLake::open(folder.path(), limits).unwrap();
+    let state = || {
+        let state = lake.state().unwrap().into_iter().find(|state| state.table == LakeTable::Observables).unwrap();
+        (state.rows, state.hot_rows)
+    };
+    let take = |number: usize| lake.append(&name(number as u64), &[long_observables(number * 200, 200)]).unwrap();
+    take(0);
+    lake.keep(Timestamp::from_unix_millis(0)).unwrap();
+    assert_eq!(state(), (200, 200), "less than enough for a file");
+    take(1);
+    lake.keep(Timestamp::from_unix_millis(0)).unwrap();
+    assert_eq!(state(), (400, 0), "enough");
+    (2..6).for_each(|number| assert_eq!(take(number), LakeAppended::New));
+    assert_eq!(state(), (1_200, 200), "too many to wait for upkeep");
 }
