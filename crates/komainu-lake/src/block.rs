@@ -142,6 +142,17 @@ impl Values {
         }
     }
 
+    /// The values of some rows, with all words.
+    pub(crate) fn at(self, rows: &[u32]) -> Self {
+        match self {
+            Self::Time(times) => Self::Time(rows.iter().map(|row| times[*row as usize]).collect()),
+            Self::Float(numbers) => Self::Float(rows.iter().map(|row| numbers[*row as usize]).collect()),
+            Self::Coded { codes, words } => {
+                Self::Coded { codes: rows.iter().map(|row| codes[*row as usize]).collect(), words }
+            }
+        }
+    }
+
     /// Those rows' values, in that order.
     pub(crate) fn pick(&self, kind: LakeKind, rows: &[u32]) -> LakeValues {
         match self {

@@ -17,6 +17,13 @@ pub fn page(bytes: &[u8]) {
         assert_eq!(codes.len(), values);
         assert!(codes.iter().all(|code| *code < 300), "each code has a word");
     }
+    // Rows that are read by themselves have what they have among the others.
+    let rows: Vec<u32> = (0..u32::from(u16::from_le_bytes(*head))).step_by(3).collect();
+    let mut of_rows = Vec::new();
+    let is_read = page::codes_at(page, values, 300, &rows, &mut of_rows).is_ok();
+    if codes.len() == values && codes.iter().all(|code| *code < 300) {
+        assert!(is_read && rows.iter().zip(&of_rows).all(|(row, code)| codes[*row as usize] == *code));
+    }
     let mut times = Vec::new();
     if page::differences(page, values, &mut times).is_ok() {
         assert_eq!(times.len(), values);

@@ -12,8 +12,13 @@ pub(crate) struct Window<'a> {
     block: &'a Block,
     begin: usize,
     end: usize,
+    /// The rows of the block that are left, when those between are not meant.
+    left: Option<Vec<u32>>,
     columns: Vec<Option<Values>>,
 }
+
+/// When so few of a window's rows are meant, one of so many, other columns are read of them only.
+const FEW: usize = 16;
 
 /// The rows of a window that are meant.
 #[derive(Debug)]
@@ -32,7 +37,7 @@ impl<'a> Window<'a> {
         if last < range.from.unix_millis() || first >= range.to.unix_millis() || block.rows() == 0 {
             return Ok(None);
         }
-        let mut window = Self { block, begin: 0, end: block.rows(), columns: Vec::new() };
+        let mut window = Self { block, begin: 0, end: block.rows(), left: None, columns: Vec::new() };
         window.columns.resize_with(block.table().columns().len(), || None);
         let Block::Stored(group) = block else { return Ok(Some(window)) };
         let sorted = sort_columns(block.table())[0];
@@ -60,7 +65,22 @@ impl<'a> Window<'a> {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.end - self.begin
+        self.left.as_ref().map_or(self.end - self.begin, Vec::len)
+    }
+
+    /// Leaves out the rows that are not meant when they are nearly all; what is meant of the window then.
+    pub(crate) fn leave(&mut self, selection: Selection) -> Selection {
+        match selection {
+            Selection::Rows(rows) if self.left.is_none() && rows.len() * FEW <= self.len() => {
+                for values in &mut self.columns {
+                    *values = values.take().map(|values| values.at(&rows));
+                }
+                let begin = self.begin as u32;
+                self.left = Some(rows.into_iter().map(|row| begin + row).collect());
+                Selection::All
+            }
+            selection => selection,
+        }
     }
 
     pub(crate) fn block(&self) -> &'a Block {
@@ -72,6 +92,8 @@ impl<'a> Window<'a> {
         if self.columns[column].is_none() {
             let is_whole = self.len() == self.block.rows();
             let values = match self.block {
+                Block::Stored(group) if let Some(rows) = &self.left => group.column_at(column, rows)?,
+                block if let Some(rows) = &self.left => block.column(column)?.at(rows),
                 Block::Stored(group) if !is_whole => group.column_between(column, self.begin, self.end)?,
                 block => block.column(column)?,
             };

@@ -79,6 +79,7 @@ impl Runs {
         runs.rows_scanned = window.len() as u64;
         let Some(selection) = window.select(question.range, &question.filters)? else { return Ok(runs) };
         runs.rows = selection.len(window.len()) as u64;
+        let selection = window.leave(selection);
         let Values::Coded { codes, words } = window.take_column(question.group_by[0])? else { return Ok(runs) };
         let mut counts = vec![0_u32; words.len()];
         match selection {

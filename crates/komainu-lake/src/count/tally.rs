@@ -167,6 +167,7 @@ impl<'s> Tally<'s> {
         self.rows_scanned += window.len() as u64;
         let Some(selection) = window.select(*range, filters)? else { return Ok(None) };
         self.rows += selection.len(window.len()) as u64;
+        let selection = window.leave(selection);
         Ok(Some((window, selection)))
     }
 
@@ -408,6 +409,7 @@ impl Columns {
                 Selection::Rows(rows) if rows.len() < words.len() => {
                     numbers_of(lexicon, words, rows.iter().map(|row| codes[*row as usize]))?
                 }
+                Selection::All if codes.len() < words.len() => numbers_of(lexicon, words, codes.iter().copied())?,
                 Selection::All | Selection::Rows(_) => numbers_of(lexicon, words, 0..words.len() as u32)?,
             });
         }

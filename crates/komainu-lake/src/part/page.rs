@@ -53,6 +53,56 @@ pub(crate) fn codes(page: &[u8], values: usize, words: usize, codes: &mut Vec<u3
     if values > 0 && most as usize >= words { Err("a code has no word") } else { Ok(()) }
 }
 
+/// Appends the codes of some rows of a page, which ascend, without reading the others one by one.
+pub(crate) fn codes_at(
+    page: &[u8],
+    values: usize,
+    words: usize,
+    rows: &[u32],
+    codes: &mut Vec<u32>,
+) -> Result<(), Problem> {
+    let (&bits, mut rest) = page.split_first().ok_or("a page has no width")?;
+    let bits = u32::from(bits);
+    if bits > CODE_BITS_MAX {
+        return Err("the codes of a page are too wide");
+    }
+    if rows.last().is_some_and(|row| *row as usize >= values) {
+        return Err("a page has another number of values");
+    }
+    let begin = codes.len();
+    let (mut rows, mut at) = (rows, 0_usize);
+    while !rows.is_empty() {
+        let (header, after) = varint(rest)?;
+        let groups = usize::try_from(header >> 1).map_err(|_| "a run is too long")?;
+        let is_run = header & 1 == 0;
+        let length = if is_run { groups } else { groups.saturating_mul(8) };
+        let end = at.saturating_add(length);
+        if length == 0 {
+            return Err("a run is empty");
+        }
+        let (here, later) = rows.split_at(rows.partition_point(|row| (*row as usize) < end));
+        if is_run {
+            let bytes = bits.div_ceil(8) as usize;
+            let code = after.get(..bytes).ok_or("a page ends within a run")?;
+            let code = code.iter().rev().fold(0_u32, |code, byte| code << 8 | u32::from(*byte));
+            codes.resize(codes.len() + here.len(), code);
+            rest = &after[bytes..];
+        } else {
+            let bytes = groups.checked_mul(bits as usize).ok_or("a run is too long")?.min(after.len());
+            let packed = &after[..bytes];
+            let bit = |row: &u32| (*row as usize - at) * bits as usize;
+            if here.last().is_some_and(|row| packed.len() * 8 < bit(row) + bits as usize) {
+                return Err("a page ends within packed codes");
+            }
+            codes.extend(here.iter().map(|row| bits_at(packed, bit(row), bits) as u32));
+            rest = &after[bytes..];
+        }
+        (rows, at) = (later, end);
+    }
+    let most = codes[begin..].iter().fold(0, |most, code| most.max(*code));
+    if codes.len() > begin && most as usize >= words { Err("a code has no word") } else { Ok(()) }
+}
+
 fn unpack_codes(packed: &[u8], bits: u32, length: usize, codes: &mut Vec<u32>) -> Result<(), Problem> {
     if packed.len() < (length * bits as usize).div_ceil(8) {
         return Err("a page ends within packed codes");
@@ -257,6 +307,13 @@ mod tests {
             read.clear();
             codes(&page, 203, 1 << bits, &mut read).unwrap();
             assert_eq!(read, expected, "{bits} bits, cut off");
+            for step in [1, 2, 7, 100, 202] {
+                let rows: Vec<u32> = (0..203).step_by(step).collect();
+                let of_rows: Vec<u32> = rows.iter().map(|row| expected[*row as usize]).collect();
+                read.clear();
+                codes_at(&page, 203, 1 << bits, &rows, &mut read).unwrap();
+                assert_eq!(read, of_rows, "{bits} bits, each {step}th");
+            }
         }
     }
 
@@ -266,6 +323,10 @@ mod tests {
             let mut read = Vec::new();
             let done = codes(page, values, words, &mut read).map(|()| read.as_slice());
             assert_eq!(done, expected, "{page:?}");
+            let rows: Vec<u32> = (0..values as u32).collect();
+            let mut read = Vec::new();
+            let done = codes_at(page, values, words, &rows, &mut read).map(|()| read.as_slice());
+            assert_eq!(done, expected, "{page:?}, row by row");
         };
         // Five times 3, then 0 1 2 3 4 5 6 7 of three bits, as the format's document has it.
         check(

@@ -176,6 +176,17 @@ impl Group {
         Ok(values)
     }
 
+    /// The codes of a column in these rows, which ascend, with all words.
+    pub(crate) fn column_at(&self, column: usize, rows: &[u32]) -> Result<Values, LakeError> {
+        let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return self.read(column, 0, 0) };
+        let (begin, end) = (*first as usize, *last as usize + 1);
+        if !matches!(self.part.table.columns()[column].kind, LakeKind::Text | LakeKind::Number) {
+            let relative: Vec<u32> = rows.iter().map(|row| row - first).collect();
+            return Ok(self.column_between(column, begin, end)?.at(&relative));
+        }
+        self.told(self.read_pages(column, begin, end, Some(rows)))
+    }
+
     /// The rows that a text has in the first sorting column: from the first, and before the second.
     pub(crate) fn rows_of(&self, column: usize, text: &str) -> Result<(usize, usize), LakeError> {
         let nothing = Ok((0, 0));
@@ -227,15 +238,19 @@ impl Group {
     }
 
     fn read(&self, column: usize, begin: usize, end: usize) -> Result<Values, LakeError> {
-        self.read_pages(column, begin, end).map_err(|error| match error {
+        self.told(self.read_pages(column, begin, end, None))
+    }
+
+    fn told(&self, values: Result<Values, ReadProblem>) -> Result<Values, LakeError> {
+        values.map_err(|error| match error {
             ReadProblem::Page(problem) => self.part.damaged(problem),
             ReadProblem::Parquet(error) => self.part.damaged(error.to_string()),
             ReadProblem::Disk(source) => LakeError::Unavailable { doing: "reading a part", source: source.into() },
         })
     }
 
-    /// The values of the pages that have these rows.
-    fn read_pages(&self, column: usize, begin: usize, end: usize) -> Result<Values, ReadProblem> {
+    /// The values of the pages that have these rows; with `only`, codes of those rows, which ascend.
+    fn read_pages(&self, column: usize, begin: usize, end: usize, only: Option<&[u32]>) -> Result<Values, ReadProblem> {
         let chunk = self.layout().row_group(self.number).column(column);
         let (start, length) = chunk.byte_range();
         let all = self.locations(column);
@@ -260,18 +275,34 @@ impl Group {
             bytes.read(&self.part.file, data_begin, data_end)?;
         }
         locations.extend_from_slice(pages);
-        let values = {
-            let first_row = first.first_row_index.max(0) as usize;
-            let after = all.partition_point(|page| page.offset <= last.offset);
-            let end = all.get(after).map_or(self.rows(), |page| page.first_row_index.max(0) as usize);
-            end.saturating_sub(first_row)
+        let first_row = first.first_row_index.max(0) as usize;
+        let values = match only {
+            Some(only) => only.len(),
+            None => {
+                let after = all.partition_point(|page| page.offset <= last.offset);
+                let end = all.get(after).map_or(self.rows(), |page| page.first_row_index.max(0) as usize);
+                end.saturating_sub(first_row)
+            }
         };
         // The reader takes what lies before its first page for a dictionary.
         let told = chunk.clone().into_builder().set_data_page_offset(first_offset(data_begin)).build()?;
         let mut reader = SerializedPageReader::new(Arc::new(bytes), &told, self.rows(), Some(locations))?;
         let mut decoded = Decoded::new(self.part.table.columns()[column].kind, values);
+        let (mut only, mut at) = (only, first_row);
         while let Some(page) = reader.get_next_page()? {
-            decoded.take(&page)?;
+            let rows = only.as_mut().filter(|_| !matches!(page, Page::DictionaryPage { .. })).map(|only| {
+                let end = at + page.num_values() as usize;
+                let (here, later) = only.split_at(only.partition_point(|row| (*row as usize) < end));
+                *only = later;
+                here.iter().map(|row| row.saturating_sub(at as u32)).collect::<Vec<u32>>()
+            });
+            match rows {
+                None => decoded.take(&page)?,
+                Some(rows) => {
+                    decoded.take_rows(&page, &rows)?;
+                    at += page.num_values() as usize;
+                }
+            }
         }
         decoded.finish(values).map_err(ReadProblem::Page)
     }
@@ -328,6 +359,18 @@ impl Decoded {
                     _ => Err("a page is coded in another way"),
                 }
             }
+            _ => Err("a page is of another kind"),
+        }
+    }
+
+    fn take_rows(&mut self, page: &Page, rows: &[u32]) -> Result<(), Problem> {
+        match (page, &mut self.values) {
+            (
+                Page::DataPage {
+                    buf, num_values, encoding: Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY, ..
+                },
+                Values::Coded { codes, words },
+            ) => page::codes_at(buf, *num_values as usize, words.len(), rows, codes),
             _ => Err("a page is of another kind"),
         }
     }
