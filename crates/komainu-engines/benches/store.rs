@@ -1,5 +1,7 @@
 //! How fast the SQLite store takes values and gives them back: `cargo bench -p komainu-engines`.
 
+use std::ops::ControlFlow;
+
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use komainu_engines::SqliteStore;
@@ -40,7 +42,12 @@ fn replay_datapoints(bencher: Bencher<'_, '_>) {
     store.commit(&(0..DATAPOINTS).map(append).collect::<Vec<_>>()).expect("the disk takes it");
     bencher.counter(ItemsCount::new(DATAPOINTS)).bench_local(|| {
         let mut seen = 0;
-        store.replay_datapoints(Timestamp::default(), &mut |_, _| seen += 1).expect("the disk gives it");
+        store
+            .replay_datapoints(Timestamp::default(), &mut |_, _| {
+                seen += 1;
+                ControlFlow::Continue(())
+            })
+            .expect("the disk gives it");
         assert_eq!(seen, DATAPOINTS);
     });
 }

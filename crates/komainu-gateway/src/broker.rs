@@ -56,6 +56,8 @@ pub(crate) struct Broker {
     session_number: AtomicU64,
     persistent_sessions: AtomicUsize,
     connections: AtomicUsize,
+    /// Connections that came since the start.
+    connections_total: AtomicU64,
     /// Told when the last connection has ended.
     idle: Notify,
     is_stopping: AtomicBool,
@@ -126,6 +128,7 @@ impl Broker {
             session_number: AtomicU64::new(snapshot.number_max),
             persistent_sessions: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
+            connections_total: AtomicU64::new(0),
             idle: Notify::new(),
             is_stopping: AtomicBool::new(false),
             timers: Arc::default(),
@@ -142,10 +145,16 @@ impl Broker {
         S: AsyncRead + AsyncWrite + Send + Unpin,
     {
         self.connections.fetch_add(1, Ordering::AcqRel);
+        self.connections_total.fetch_add(1, Ordering::Relaxed);
         let _guard = ConnectionGuard(self);
         if !self.is_stopping.load(Ordering::Acquire) {
             crate::connection::serve(self, &mut stream, &peer, &*gatekeeper).await;
         }
+    }
+
+    /// MQTT connections now, and since the start.
+    pub(crate) fn connections(&self) -> (u64, u64) {
+        (self.connections.load(Ordering::Relaxed) as u64, self.connections_total.load(Ordering::Relaxed))
     }
 
     /// Publishes in the server's own name.

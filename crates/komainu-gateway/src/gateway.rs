@@ -3,14 +3,16 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use komainu_model::{
-    AccessKeyId, AccessKeyStatus, CertificateId, Change, ClientId, DisconnectReason, Record, RecordKey, Scope,
+    AccessKeyId, AccessKeyStatus, CertificateId, Change, ClientId, DisconnectReason, Record, RecordKey, ReporterName,
+    Scope,
 };
 use komainu_ports::{
-    BoxFuture, BrokerError, ByteStream, ChangeObserver, Clock, Directory, HttpHandoff, IdSource, MeterReading,
-    OutboundMessage, PeerInfo, ReportSink, SessionStore, SessionStoreError, WebSocketIdentity,
+    BoxFuture, BrokerError, ByteStream, ChangeObserver, Clock, Directory, GatewayVitals, HttpHandoff, IdSource,
+    MeterReading, OutboundMessage, PeerInfo, Presence, ReportSink, SessionStore, SessionStoreError, WebSocketIdentity,
 };
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
@@ -187,6 +189,8 @@ impl Gateway {
             pending: PendingPeers::new(config.edge.pending_peers_max, config.edge.pending_peers_per_source_max),
             connections: Arc::new(Semaphore::new(config.edge.connections_max.min(Semaphore::MAX_PERMITS))),
             limits: config.edge,
+            turned_away: AtomicU64::new(0),
+            handshakes_failed: AtomicU64::new(0),
             stop: stopped,
         });
         let rights_changed = Arc::new(Notify::new());
@@ -204,6 +208,17 @@ impl Gateway {
     /// Where the listeners are.
     pub fn local_addrs(&self) -> LocalAddrs {
         self.local_addrs
+    }
+
+    /// Who is connected, and who was not let in.
+    pub fn vitals(&self) -> GatewayVitals {
+        let (connections, connections_total) = self.edge.broker.connections();
+        GatewayVitals {
+            connections,
+            connections_total,
+            turned_away: self.edge.turned_away.load(Ordering::Relaxed),
+            handshakes_failed: self.edge.handshakes_failed.load(Ordering::Relaxed),
+        }
     }
 
     /// Shows another server certificate to the clients that come from now on.
@@ -336,6 +351,12 @@ impl komainu_ports::Broker for Gateway {
 
     fn drain_meters(&self, readings: &mut Vec<MeterReading>) {
         self.edge.fleet.meters.drain(readings);
+    }
+}
+
+impl Presence for Gateway {
+    fn is_connected(&self, scope: &Scope, reporter: &ReporterName) -> bool {
+        self.edge.fleet.meters.is_connected(scope, reporter)
     }
 }
 

@@ -7,6 +7,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -54,6 +55,10 @@ pub(crate) struct Edge {
     pub(crate) pending: Arc<PendingPeers>,
     pub(crate) connections: Arc<Semaphore>,
     pub(crate) limits: EdgeLimits,
+    /// Connections since the start that a bound kept out.
+    pub(crate) turned_away: AtomicU64,
+    /// Handshakes since the start that failed.
+    pub(crate) handshakes_failed: AtomicU64,
     /// Becomes true, or closes, when everything has to end.
     pub(crate) stop: watch::Receiver<bool>,
 }
@@ -127,6 +132,7 @@ fn take(edge: &Arc<Edge>, tcp: TcpStream, address: SocketAddr, entrance: &Entran
 
 /// Closes a connection that there is no room for.
 fn turn_away(edge: &Edge, address: SocketAddr, limit: &'static str) {
+    edge.turned_away.fetch_add(1, Ordering::Relaxed);
     if let Some(suppressed) = edge.fleet.budgets.limit_reached.take_now() {
         warn!(event = events::LIMIT_REACHED, limit, %address, suppressed, "connection refused");
     }
@@ -251,6 +257,7 @@ fn log_tls_failure(
     failure: Option<&TlsFailure>,
     certificate: Option<&str>,
 ) {
+    edge.handshakes_failed.fetch_add(1, Ordering::Relaxed);
     let Some(suppressed) = edge.fleet.budgets.tls_failed.take_now() else { return };
     warn!(
         event = events::TLS_FAILED,

@@ -46,6 +46,12 @@ impl Meters {
         Some(meter)
     }
 
+    /// Whether a device has a connection now. One that is not metered, because too many are, has none that is known.
+    pub(crate) fn is_connected(&self, scope: &Scope, reporter: &ReporterName) -> bool {
+        let devices = self.devices.lock();
+        devices.get(&(scope.clone(), reporter.clone())).is_some_and(|meter| meter.connections.load(Relaxed) > 0)
+    }
+
     /// Appends a reading for each device that is connected or did something since the last call, and forgets the
     /// devices that did neither.
     pub(crate) fn drain(&self, readings: &mut Vec<MeterReading>) {
@@ -217,6 +223,21 @@ mod tests {
     }
 
     const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+
+    #[test]
+    fn who_is_connected_is_known_at_any_time() {
+        let meters = Meters::new(10);
+        let is_connected = |who: &str| meters.is_connected(&scope(), &name(who));
+        let meter = meters.of(&scope(), &name("pump")).unwrap();
+        meter.count_attempt(HERE);
+        assert!(!is_connected("pump"));
+        meter.began(HERE);
+        // Asking and reading change nothing.
+        drain(&meters);
+        assert!(is_connected("pump") && is_connected("pump") && !is_connected("lamp"));
+        meter.ended(HERE);
+        assert!(!is_connected("pump"));
+    }
 
     #[test]
     fn a_reading_has_everything_since_the_last_one() {

@@ -55,9 +55,14 @@ impl AsnTable {
     }
 }
 
-/// Where an address is. The countries are those of the registries' own lists, which are built in.
+/// The country to which a registry gave an address: two letters (ISO 3166-1). The registries' own lists are built in.
+pub fn country(address: IpAddr) -> Option<&'static str> {
+    iptocc::country_code(address)
+}
+
+/// Where an address is.
 pub(crate) fn origin(address: IpAddr, table: Option<&AsnTable>) -> Origin {
-    let country = iptocc::country_code(address);
+    let country = country(address);
     let (asn, organisation) = table.and_then(|table| table.look_up(address)).unwrap_or_default();
     Origin { country, asn, organisation }
 }

@@ -25,7 +25,7 @@ mod verdict;
 
 pub use builtin::BUILT_IN_RULES;
 pub use classifier::{Classifier, FlowEnds, Watch};
-pub use geo::{AsnError, AsnTable, Origin};
+pub use geo::{AsnError, AsnTable, Origin, country};
 pub use indicators::{
     IndicatorPolicy, LIST_BYTES_MAX, LIST_ENTRIES_MAX, Lesson, ListFormat, NOTE_CHARS_MAX, Objection, PROVENANCE_MAX,
     ReadList, VALID_FOR_MAX, expired, indicator_id, learn, read_list, revoked,

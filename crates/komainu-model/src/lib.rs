@@ -23,7 +23,7 @@ mod scope;
 mod time;
 mod violation;
 
-pub use access::{AccessKey, AccessKeyId, AccessKeyStatus, SecretKey};
+pub use access::{AccessKey, AccessKeyId, AccessKeyNote, AccessKeyStatus, SecretKey};
 pub use alert::{
     AlertContext, Delivery, DeliveryId, DeliveryState, Notification, NotificationKind, NotificationSignature, Protocol,
     Subscription, SubscriptionId, SubscriptionState, SubscriptionToken, Topic, TopicName,

@@ -68,7 +68,8 @@ pub struct ActiveViolation {
     pub reporter: ReporterName,
     /// The profile.
     pub profile: ProfileName,
-    /// The behavior as it was when the alarm was raised.
+    /// The behavior as it was when the alarm was raised. Only whether its alerts are suppressed is as it was last, when the
+    /// device was looked at.
     pub behavior: Behavior,
     /// The latest violating value.
     pub last_value: Option<MetricValue>,

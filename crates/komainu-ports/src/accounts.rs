@@ -225,13 +225,47 @@ pub enum AuditAction {
     RemoveTotp,
     /// Somebody chose a language.
     ChangeLanguage,
+    /// A security profile was made.
+    CreateProfile,
+    /// A security profile was changed.
+    ChangeProfile,
+    /// A security profile was deleted.
+    DeleteProfile,
+    /// A topic was made.
+    CreateTopic,
+    /// An address was subscribed to a topic.
+    Subscribe,
+    /// A subscription was ended.
+    Unsubscribe,
+    /// A test message was sent to a topic.
+    TestTopic,
+    /// An indicator was added by hand.
+    AddIndicator,
+    /// An indicator was taken back.
+    RevokeIndicator,
+    /// A sample is to be looked at once more.
+    ExamineAgain,
+    /// An access key was made.
+    MakeKey,
+    /// An access key was revoked.
+    RevokeKey,
+    /// A revoked access key was deleted.
+    DeleteKey,
+    /// Somebody said what they found out about an alarm.
+    VerifyAlarm,
+    /// Somebody let a behavior of a security profile tell nobody of its alarms.
+    SuppressAlerts,
+    /// Somebody let it tell again.
+    ResumeAlerts,
+    /// Somebody took the packets of a session.
+    TakeCapture,
     /// Somebody asked for what their role does not allow, or with a form that is not ours.
     Trespass,
 }
 
 impl AuditAction {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 33] = [
         Self::FirstLink,
         Self::Invite,
         Self::Reset,
@@ -247,6 +281,23 @@ impl AuditAction {
         Self::AddTotp,
         Self::RemoveTotp,
         Self::ChangeLanguage,
+        Self::CreateProfile,
+        Self::ChangeProfile,
+        Self::DeleteProfile,
+        Self::CreateTopic,
+        Self::Subscribe,
+        Self::Unsubscribe,
+        Self::TestTopic,
+        Self::AddIndicator,
+        Self::RevokeIndicator,
+        Self::ExamineAgain,
+        Self::MakeKey,
+        Self::RevokeKey,
+        Self::DeleteKey,
+        Self::VerifyAlarm,
+        Self::SuppressAlerts,
+        Self::ResumeAlerts,
+        Self::TakeCapture,
         Self::Trespass,
     ];
 
@@ -268,6 +319,23 @@ impl AuditAction {
             Self::AddTotp => "add-totp",
             Self::RemoveTotp => "remove-totp",
             Self::ChangeLanguage => "change-language",
+            Self::CreateProfile => "create-profile",
+            Self::ChangeProfile => "change-profile",
+            Self::DeleteProfile => "delete-profile",
+            Self::CreateTopic => "create-topic",
+            Self::Subscribe => "subscribe",
+            Self::Unsubscribe => "unsubscribe",
+            Self::TestTopic => "test-topic",
+            Self::AddIndicator => "add-indicator",
+            Self::RevokeIndicator => "revoke-indicator",
+            Self::ExamineAgain => "examine-again",
+            Self::MakeKey => "make-key",
+            Self::RevokeKey => "revoke-key",
+            Self::DeleteKey => "delete-key",
+            Self::VerifyAlarm => "verify-alarm",
+            Self::SuppressAlerts => "suppress-alerts",
+            Self::ResumeAlerts => "resume-alerts",
+            Self::TakeCapture => "take-capture",
             Self::Trespass => "trespass",
         }
     }
@@ -312,6 +380,15 @@ pub struct AuditEntry {
 
 /// Bytes of a subject in the audit trail; a longer one is cut. Names of operators have 64, paths a few more.
 pub const AUDIT_SUBJECT_BYTES_MAX: usize = 256;
+
+/// How many lines of the audit trail are kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AuditSize {
+    /// About operators and the command line.
+    pub entries: u64,
+    /// About strangers.
+    pub strangers: u64,
+}
 
 /// The place of a line in the audit trail; later lines have higher ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -416,6 +493,9 @@ pub trait AccountStore: Send + Sync {
     /// Lines of the audit trail before this one (all, without one), the newest first, at most `count`.
     fn audit(&self, before: Option<AuditNumber>, count: usize)
     -> Result<Vec<(AuditNumber, AuditEntry)>, AccountsError>;
+
+    /// How many lines of the audit trail are kept.
+    fn audit_size(&self) -> Result<AuditSize, AccountsError>;
 }
 
 /// Why something about accounts cannot be done.

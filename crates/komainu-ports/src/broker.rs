@@ -7,10 +7,10 @@ use bytes::Bytes;
 use komainu_model::{AccessKeyId, CertificateId, ClientId, DisconnectReason, ReporterName, Scope, Timestamp};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::BoxFuture;
+use crate::{BoxFuture, Presence};
 
 /// The gateway, as the control plane and the pipeline see it.
-pub trait Broker: Send + Sync {
+pub trait Broker: Presence {
     /// Publishes in the server's own name. Resolves when the message is with every online subscriber's queue and
     /// durable for every offline one.
     fn publish(&self, scope: Scope, message: OutboundMessage) -> BoxFuture<'_, Result<(), BrokerError>>;

@@ -397,6 +397,9 @@ fn the_audit_trail_is_read_backwards(store: &dyn AccountStore) {
     // A change that was not made leaves no line of one that was.
     assert!(change(store, "aiko", &OperatorChange::NoTotp).is_err());
     assert_eq!(store.audit(None, 100).unwrap().len(), lines.len());
+    let size = store.audit_size().unwrap();
+    assert_eq!(size.entries + size.strangers, lines.len() as u64);
+    assert!(size.strangers > 0, "{size:?}");
     first(store);
     let actions: Vec<_> = store.audit(None, 2).unwrap().into_iter().map(|(_, line)| line.action).collect();
     assert_eq!(actions, [AuditAction::Welcome, AuditAction::FirstLink]);

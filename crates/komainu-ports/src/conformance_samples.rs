@@ -4,8 +4,9 @@
 
 use komainu_model::{Confidentiality, SampleDigest, SensorName, SessionId, Timestamp};
 
+use crate::TimeRange;
 use crate::samples::{
-    AttemptEnd, ElsewhereAnswer, KnownElsewhere, NewSample, SampleCounts, SampleDigests, SampleDocument,
+    AttemptEnd, ElsewhereAnswer, KnownElsewhere, NewSample, SampleBrief, SampleCounts, SampleDigests, SampleDocument,
     SampleEssentials, SampleLease, SampleLimits, SampleMention, SampleOrigin, SamplePriority, SampleState, SampleStore,
     SampleSubmitted, SamplesError,
 };
@@ -21,6 +22,7 @@ pub fn check_sample_store(new: &dyn Fn(SampleLimits) -> Box<dyn SampleStore>) {
     knows_whom_nobody_was_asked_about(&*with_defaults());
     keeps_what_records_mention(&*with_defaults());
     finds_and_lists(&*with_defaults());
+    tells_the_same_in_brief(&*with_defaults());
     keeps_documents(&*new(SampleLimits { document_bytes_max: 20, ..SampleLimits::default() }));
     holds_its_bounds(&*new(SampleLimits { waiting_max: 2, origins_max: 2, ..SampleLimits::default() }));
 }
@@ -247,6 +249,30 @@ fn finds_and_lists(store: &dyn SampleStore) {
         listed.extend(page.iter().map(|sample| sample.digests.sha256));
     }
     assert_eq!(listed, [key(5), key(4), key(3), key(2), key(1)]);
+    let brief = |from: i64, to: i64, count: usize| -> Vec<SampleDigest> {
+        let briefs = store.briefs(TimeRange { from: at(from), to: at(to) }, count).unwrap();
+        briefs.iter().map(|brief| brief.sample).collect()
+    };
+    assert_eq!(brief(0, 3, 9), [key(5), key(4), key(3), key(2), key(1)]);
+    assert_eq!(brief(1, 2, 9), [key(3), key(2)]);
+    assert_eq!(brief(0, 3, 2), [key(5), key(4)]);
+}
+
+fn tells_the_same_in_brief(store: &dyn SampleStore) {
+    for number in 1..=3 {
+        store.submit(&sample(number, SamplePriority::Ordinary), at(i64::from(number))).unwrap();
+    }
+    let known = ElsewhereAnswer::Known { first_seen: None, labels: Vec::new(), detections: None };
+    store.elsewhere(&key(2), &elsewhere("a", ElsewhereAnswer::Unknown)).unwrap();
+    store.elsewhere(&key(3), &elsewhere("a", ElsewhereAnswer::Unknown)).unwrap();
+    store.elsewhere(&key(3), &elsewhere("b", known)).unwrap();
+    let lease = store.lease(at(9), at(10)).unwrap().unwrap();
+    store.end(&lease, &AttemptEnd::Done(essentials()), at(9)).unwrap();
+    let briefs = store.briefs(TimeRange::ALL, 9).unwrap();
+    let whole: Vec<SampleBrief> = store.list(None, 9).unwrap().iter().map(SampleBrief::of).collect();
+    assert_eq!(briefs, whole);
+    let known: Vec<Option<bool>> = briefs.iter().map(|brief| brief.known_elsewhere).collect();
+    assert_eq!(known, [Some(true), Some(false), None]);
 }
 
 fn keeps_documents(store: &dyn SampleStore) {

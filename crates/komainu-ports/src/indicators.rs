@@ -94,9 +94,13 @@ impl IndicatorKind {
     }
 }
 
-/// Takes what somebody found out: the laboratory, an operator, a feed.
+/// Takes what somebody found out, and takes it back: the laboratory, an operator, a feed.
 pub trait IndicatorSink: Send + Sync {
     /// What became of each candidate, in their order. When it returns, what is new is durable and devices are judged by it.
     /// The same candidates again change nothing but how long they count. Blocks.
     fn teach(&self, candidates: &[IndicatorCandidate]) -> Result<Vec<Taught>, StoreError>;
+
+    /// Takes an indicator back: when it returns, that is durable and devices are no longer judged by it. The indicator as it is
+    /// then; `None` when there is none. Only an operator brings it again. Blocks.
+    fn revoke(&self, id: IndicatorId, reason: Option<&str>) -> Result<Option<Indicator>, StoreError>;
 }

@@ -3,6 +3,7 @@
 mod bucket;
 mod filter;
 mod rows;
+mod when;
 
 use std::error::Error;
 use std::fmt;
@@ -13,6 +14,7 @@ use komainu_model::Timestamp;
 
 pub use self::bucket::TimeBucket;
 pub use self::rows::{LakeRows, LakeRowsBuilder, LakeValues};
+pub use self::when::When;
 
 /// So many columns a question may group by.
 pub const GROUP_COLUMNS_MAX: usize = 4;

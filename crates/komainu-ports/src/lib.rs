@@ -7,11 +7,13 @@
 //!
 //! Besides, what all edges need alike and no crate below them may have: the [`LogBudget`].
 
+mod access_keys;
 mod accounts;
 mod authority;
 mod broker;
 mod clock;
 pub mod conformance;
+pub mod conformance_access_keys;
 pub mod conformance_accounts;
 pub mod conformance_artifacts;
 pub mod conformance_captures;
@@ -26,12 +28,14 @@ pub mod conformance_session;
 pub mod conformance_triage;
 mod delivery;
 mod directory;
+mod fleet;
 mod gate;
 mod indicators;
 mod lake;
 mod lake_feed;
 mod log_budget;
 mod memory;
+mod memory_access_keys;
 mod memory_accounts;
 mod memory_captures;
 mod memory_indicators;
@@ -41,21 +45,27 @@ mod memory_samples;
 mod memory_sandbox;
 mod own_addresses;
 mod payload;
+mod profile_desk;
 mod samples;
 mod sandbox;
 mod sensor_captures;
 mod sensor_records;
+mod sensor_roll;
 mod session;
+mod session_log;
 mod store;
+mod topic_desk;
 mod triage;
+mod vitals;
 
 use std::future::Future;
 use std::pin::Pin;
 
+pub use access_keys::{ACCESS_KEYS_MAX, AccessKeyError, AccessKeys, ListedAccessKey};
 pub use accounts::{
     AUDIT_SUBJECT_BYTES_MAX, AccountLimits, AccountStore, AccountsError, Actor, AuditAction, AuditEntry, AuditNumber,
-    AuditOutcome, Link, LinkPurpose, NewSession, Operator, OperatorChange, OperatorState, PasswordHash, Session,
-    TokenDigest, TotpSecret, TotpStep,
+    AuditOutcome, AuditSize, Link, LinkPurpose, NewSession, Operator, OperatorChange, OperatorState, PasswordHash,
+    Session, TokenDigest, TotpSecret, TotpStep,
 };
 pub use authority::{Authority, AuthorityError, CertificateSubject, IssuedCertificate, IssuedKeyPair};
 pub use broker::{
@@ -65,6 +75,10 @@ pub use broker::{
 pub use clock::{Clock, IdSource, ManualClock, RandomIds, SeededIds, SystemClock};
 pub use delivery::{AlertRouter, Courier, DeliveryOutcome};
 pub use directory::{AttachedThing, ChangeObserver, DeviceProfiles, Directory, Principal};
+pub use fleet::{
+    AttachedProfile, Fleet, FleetDevice, FleetError, FleetGroup, GroupList, GroupQuery, GroupSummary, JudgedBehavior,
+    Presence, ThingList, ThingQuery, ThingSummary,
+};
 pub use gate::{
     DatagramLegs, DeviceGate, GateError, PacketFate, ResetEnd, ResetNews, ResetNewsKind, StrangersDatagram, ToldPacket,
 };
@@ -73,11 +87,12 @@ pub use lake::{
     BATCH_ROWS_MAX, FILTER_VALUES_MAX, FILTERS_MAX, GROUP_COLUMNS_MAX, LAKE_STREAM_BYTES_MAX, LAKE_TEXT_BYTES_MAX,
     LISTED_ROWS_MAX, Lake, LakeAnswer, LakeAppended, LakeBatchName, LakeColumn, LakeEffort, LakeError, LakeFilter,
     LakeGroup, LakeKind, LakeListing, LakeOrder, LakeQuestion, LakeRows, LakeRowsBuilder, LakeTable, LakeTableState,
-    LakeTest, LakeValue, LakeValues, TimeBucket, TimeRange,
+    LakeTest, LakeValue, LakeValues, TimeBucket, TimeRange, When,
 };
 pub use lake_feed::{FedBatch, LakeFeed, Reported};
 pub use log_budget::LogBudget;
 pub use memory::MemoryStore;
+pub use memory_access_keys::MemoryAccessKeys;
 pub use memory_accounts::MemoryAccounts;
 pub use memory_captures::MemoryCaptures;
 pub use memory_lake::MemoryLake;
@@ -86,10 +101,12 @@ pub use memory_samples::MemorySamples;
 pub use memory_sandbox::MemorySandbox;
 pub use own_addresses::OwnAddresses;
 pub use payload::{MemoryScanner, PatternPlace, PayloadMatch, PayloadScanner, ScanError};
+pub use profile_desk::{ProfileDesk, ProfileDeskError, ProfileDraft};
 pub use samples::{
-    AttemptEnd, ElsewhereAnswer, KnownElsewhere, LookupError, NewSample, SampleCounts, SampleDigests, SampleDocument,
-    SampleEssentials, SampleIntake, SampleLease, SampleLimits, SampleLookup, SampleMention, SampleOrigin,
-    SamplePriority, SampleState, SampleStore, SampleSubmitted, SamplesError, StoredSample,
+    AttemptEnd, ElsewhereAnswer, KnownElsewhere, LookupError, NewSample, SampleBrief, SampleCounts, SampleDigests,
+    SampleDocument, SampleEssentials, SampleIntake, SampleLease, SampleLimits, SampleLookup, SampleMention,
+    SampleOrigin, SamplePriority, SampleState, SampleStateKind, SampleStore, SampleSubmitted, SamplesError,
+    StoredSample,
 };
 pub use sandbox::{Detonation, DetonationCost, DetonationEnd, DetonationRequest, RunAs, Sandbox, SandboxError};
 pub use sensor_captures::{
@@ -99,15 +116,25 @@ pub use sensor_records::{
     ArtifactKept, ArtifactReadError, ArtifactRefused, ArtifactWriter, BatchKey, BatchStored, RecordsError,
     RecordsLimits, SensorArtifacts, SensorKey, SensorRecords, SensorTotals, SpoolEpoch, StoredArtifact, StoredBatch,
 };
+pub use sensor_roll::{SensorHealth, SensorRollCall, SensorStatus};
 pub use session::{
     MemorySessionStore, SessionNumber, SessionOperation, SessionSnapshot, SessionState, SessionStore,
     SessionStoreError, StoredDelivery, StoredMessage, StoredSession, StoredSubscription, StoredWill,
 };
-pub use store::{
-    ActiveViolationQuery, CriteriaKind, DatapointQuery, Page, PageToken, Paged, Pruned, Store, StoreError,
-    ViolationEventQuery,
+pub use session_log::{
+    Looked, SessionClue, SessionEvent, SessionFile, SessionHint, SessionLog, SessionRecord, SessionSummary,
+    SessionTarget,
 };
+pub use store::{
+    ActiveViolationQuery, AlarmCounts, AlarmTotals, CriteriaKind, DatapointQuery, Page, PageToken, Paged, Pruned,
+    Store, StoreError, ViolationEventQuery, ViolationLife,
+};
+pub use topic_desk::{DeliveryContent, DeliverySummary, SubscriptionSummary, TopicDesk, TopicDeskError, TopicSummary};
 pub use triage::{MemoryTriage, StaticReport, Triage, TriageError, TriageLevel};
+pub use vitals::{
+    DeliveryCounts, DiskVitals, GatewayVitals, KeeperVitals, Kept, KeptWhat, LaboratoryState, Listener, ListenerWish,
+    MailWay, OutputVitals, ProcessVitals, SILENT_LISTED_MAX, StoreCounts, VitalSigns, Vitals, Warning,
+};
 
 /// A future of a `dyn` port.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

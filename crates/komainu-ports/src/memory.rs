@@ -1,13 +1,14 @@
 //! In-memory engines: the test doubles, held to the same conformance suites as the engines with a disk.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use komainu_model::{
-    ActiveViolation, Behavior, Change, Contact, Datapoint, Delivery, DeliveryId, DeliveryState, Indicator,
-    IndicatorChange, IndicatorId, IndicatorValue, MetricValue, Record, RecordKey, RefusedCandidate, Scope, Sighting,
-    Timestamp, VerificationState, ViolationEvent, ViolationEventType, ViolationId,
+    ActiveViolation, Arn, Behavior, Change, Contact, Datapoint, Delivery, DeliveryId, DeliveryState, Indicator,
+    IndicatorChange, IndicatorId, IndicatorValue, Metric, MetricValue, Record, RecordKey, RefusedCandidate,
+    ReporterName, Scope, Sighting, Timestamp, VerificationState, ViolationEvent, ViolationEventType, ViolationId,
 };
 
 use crate::indicators::{IndicatorKind, IndicatorStore, SightingQuery};
@@ -15,9 +16,10 @@ use crate::lake::LakeBatchName;
 use crate::lake_feed::{FedBatch, LakeFeed, Reported};
 use crate::memory_indicators::Shelf;
 use crate::store::{
-    ActiveViolationQuery, CriteriaKind, DatapointQuery, Page, PageToken, Paged, Pruned, Store, StoreError,
-    ViolationEventQuery,
+    ActiveViolationQuery, AlarmCounts, AlarmTotals, CriteriaKind, DatapointQuery, Page, PageToken, Paged, Pruned,
+    Store, StoreError, ViolationEventQuery, ViolationLife,
 };
+use crate::vitals::StoreCounts;
 
 /// A [`Store`] that forgets everything when it is dropped.
 #[derive(Debug, Default)]
@@ -150,6 +152,51 @@ impl Store for MemoryStore {
         Ok(known)
     }
 
+    fn violation(&self, scope: &Scope, violation: &ViolationId) -> Result<ViolationLife, StoreError> {
+        let state = self.state("looking for a violation")?;
+        let active = state.active_violations(scope).find(|active| active.id == *violation).cloned();
+        let events = state.events.iter().filter(|((of, _), event)| of == scope && event.violation == *violation);
+        Ok(ViolationLife { active, events: events.map(|(_, event)| event.clone()).collect() })
+    }
+
+    fn alarm_totals(&self, scope: &Scope, reporters_max: usize) -> Result<AlarmTotals, StoreError> {
+        let state = self.state("counting active violations")?;
+        let mut by_reporter: BTreeMap<&ReporterName, AlarmCounts> = BTreeMap::new();
+        for violation in state.active_violations(scope) {
+            let suppressed = violation.behavior.suppress_alerts;
+            let unverified = violation.verification == VerificationState::Unknown && !suppressed;
+            by_reporter.entry(&violation.reporter).or_default().add(&AlarmCounts {
+                active: 1,
+                unverified: u64::from(unverified),
+                suppressed: u64::from(suppressed),
+                latest_at: violation.started_at,
+            });
+        }
+        let mut totals = AlarmTotals { reporters: by_reporter.len() as u64, ..AlarmTotals::default() };
+        by_reporter.values().for_each(|counts| totals.all.add(counts));
+        totals.of_reporters = by_reporter.into_iter().map(|(reporter, counts)| (reporter.clone(), counts)).collect();
+        totals.of_reporters.sort_by_key(|(_, counts)| std::cmp::Reverse((counts.unverified, counts.latest_at)));
+        totals.of_reporters.truncate(reporters_max);
+        Ok(totals)
+    }
+
+    fn measured(
+        &self,
+        scope: &Scope,
+        reporter: &ReporterName,
+        limit: usize,
+    ) -> Result<Vec<(Metric, Timestamp)>, StoreError> {
+        let state = self.state("listing measured metrics")?;
+        let mut latest: BTreeMap<&str, (&Metric, Timestamp)> = BTreeMap::new();
+        // In the order of time, so that the latest stays.
+        for (of, datapoint) in state.datapoints.values() {
+            if of == scope && datapoint.reporter == *reporter {
+                latest.insert(datapoint.metric.as_str(), (&datapoint.metric, datapoint.at));
+            }
+        }
+        Ok(latest.into_values().take(limit).map(|(metric, at)| (metric.clone(), at)).collect())
+    }
+
     fn datapoints(&self, scope: &Scope, query: &DatapointQuery, page: &Page) -> Result<Paged<Datapoint>, StoreError> {
         let after = page.after.as_ref().map(parse_datapoint_token).transpose()?;
         let state = self.state("listing values")?;
@@ -167,12 +214,18 @@ impl Store for MemoryStore {
         Ok(paged(rest, page.limit, |(at, number)| format!("value/{}/{number}", at.unix_millis())))
     }
 
-    fn replay_datapoints(&self, since: Timestamp, visit: &mut dyn FnMut(Scope, Datapoint)) -> Result<(), StoreError> {
+    fn replay_datapoints(
+        &self,
+        since: Timestamp,
+        visit: &mut dyn FnMut(Scope, Datapoint) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
         // Cloned first, so that the visitor may call the store.
         let found: Vec<(Scope, Datapoint)> =
             self.state("replaying values")?.datapoints.range((since, 0)..).map(|(_, item)| item.clone()).collect();
         for (scope, datapoint) in found {
-            visit(scope, datapoint);
+            if visit(scope, datapoint).is_break() {
+                break;
+            }
         }
         Ok(())
     }
@@ -192,6 +245,34 @@ impl Store for MemoryStore {
     fn next_delivery_at(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         let state = self.state("asking for the next delivery")?;
         Ok(state.deliveries.values().filter_map(due_at).filter(|at| *at > now).min())
+    }
+
+    fn deliveries_of_topic(&self, topic: &Arn, page: &Page) -> Result<Paged<Delivery>, StoreError> {
+        let after = page.after.as_ref().map(parse_delivery_token).transpose()?;
+        let state = self.state("listing deliveries")?;
+        let mut of_topic: Vec<((Timestamp, DeliveryId), &Delivery)> = state
+            .deliveries
+            .values()
+            .filter(|delivery| delivery.notification.topic == *topic)
+            .map(|delivery| ((delivery.created_at, delivery.id.clone()), delivery))
+            .filter(|(key, _)| after.as_ref().is_none_or(|after| key < after))
+            .collect();
+        of_topic.sort_by(|(one, _), (other, _)| other.cmp(one));
+        let rest = of_topic.into_iter().map(|(key, delivery)| (key, delivery.clone()));
+        Ok(paged(rest, page.limit, |(at, id)| format!("delivery/{}/{id}", at.unix_millis())))
+    }
+
+    fn counts(&self) -> Result<StoreCounts, StoreError> {
+        let state = self.state("counting")?;
+        let violations = state.records.keys().filter(|(_, key)| matches!(key, RecordKey::ActiveViolation(_)));
+        let waiting = state.deliveries.values().filter(|delivery| due_at(delivery).is_some());
+        let deliveries_waiting = waiting.clone().count() as u64;
+        Ok(StoreCounts {
+            violations_active: violations.count() as u64,
+            deliveries_waiting,
+            deliveries_waiting_since: waiting.map(|delivery| delivery.created_at).min(),
+            deliveries_dead: state.deliveries.len() as u64 - deliveries_waiting,
+        })
     }
 
     fn prune(&self, before: Timestamp) -> Result<Pruned, StoreError> {
@@ -410,6 +491,13 @@ fn parse_datapoint_token(token: &PageToken) -> Result<DatapointKey, StoreError> 
     let at = parse_time(parts.next())?;
     let number = parts.next().and_then(|text| text.parse().ok()).ok_or(StoreError::BadPageToken)?;
     Ok((at, number))
+}
+
+fn parse_delivery_token(token: &PageToken) -> Result<(Timestamp, DeliveryId), StoreError> {
+    let mut parts = parts_of(token, "delivery")?;
+    let at = parse_time(parts.next())?;
+    let id = parts.next().and_then(|text| DeliveryId::parse(text).ok()).ok_or(StoreError::BadPageToken)?;
+    Ok((at, id))
 }
 
 fn parts_of<'a>(token: &'a PageToken, list: &str) -> Result<std::str::Split<'a, char>, StoreError> {

@@ -6,8 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use komainu_model::{OperatorName, Role, Timestamp};
 
 use crate::accounts::{
-    AccountLimits, AccountStore, AccountsError, Actor, AuditEntry, AuditNumber, Link, LinkPurpose, NewSession,
-    Operator, OperatorChange, OperatorState, PasswordHash, Session, TokenDigest, TotpStep,
+    AccountLimits, AccountStore, AccountsError, Actor, AuditEntry, AuditNumber, AuditSize, Link, LinkPurpose,
+    NewSession, Operator, OperatorChange, OperatorState, PasswordHash, Session, TokenDigest, TotpStep,
 };
 
 /// An [`AccountStore`] that is forgotten when it is dropped.
@@ -296,6 +296,12 @@ impl AccountStore for MemoryAccounts {
         let kept = self.kept();
         let lines = kept.audit.iter().rev().filter(|(number, _)| before.is_none_or(|before| **number < before));
         Ok(lines.take(count).map(|(number, entry)| (*number, entry.clone())).collect())
+    }
+
+    fn audit_size(&self) -> Result<AuditSize, AccountsError> {
+        let kept = self.kept();
+        let strangers = kept.audit.values().filter(|entry| entry.actor == Actor::Stranger).count() as u64;
+        Ok(AuditSize { entries: kept.audit.len() as u64 - strangers, strangers })
     }
 }
 

@@ -5,10 +5,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use komainu_model::{Confidentiality, SampleDigest, Timestamp};
 
+use crate::TimeRange;
 use crate::samples::{
-    AttemptEnd, KnownElsewhere, NewSample, SampleCounts, SampleDigests, SampleDocument, SampleEssentials, SampleLease,
-    SampleLimits, SampleMention, SampleOrigin, SamplePriority, SampleState, SampleStore, SampleSubmitted, SamplesError,
-    StoredSample,
+    AttemptEnd, KnownElsewhere, NewSample, SampleBrief, SampleCounts, SampleDigests, SampleDocument, SampleEssentials,
+    SampleLease, SampleLimits, SampleMention, SampleOrigin, SamplePriority, SampleState, SampleStore, SampleSubmitted,
+    SamplesError, StoredSample,
 };
 
 /// A [`SampleStore`] that is forgotten when it is dropped.
@@ -219,6 +220,13 @@ impl SampleStore for MemorySamples {
         all.sort_by_key(|sample| std::cmp::Reverse(place(sample)));
         all.truncate(count);
         Ok(all)
+    }
+
+    fn briefs(&self, range: TimeRange, count: usize) -> Result<Vec<SampleBrief>, SamplesError> {
+        let mut all = self.list(None, usize::MAX)?;
+        all.retain(|sample| (range.from..range.to).contains(&sample.first_at));
+        all.truncate(count);
+        Ok(all.iter().map(SampleBrief::of).collect())
     }
 
     fn counts(&self) -> Result<SampleCounts, SamplesError> {

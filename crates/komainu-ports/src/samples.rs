@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use komainu_model::{Confidentiality, SampleDigest, SensorName, SessionId, Timestamp};
 
-use crate::BoxFuture;
+use crate::{BoxFuture, TimeRange};
 
 /// Names of one content. SHA-256 is its identity; the others are for exchange with those who use them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -124,6 +124,41 @@ pub enum SampleState {
     },
 }
 
+/// The states of samples, without what belongs to each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(missing_docs, reason = "the names are those of the states")]
+pub enum SampleStateKind {
+    Waiting,
+    Working,
+    Done,
+    Failed,
+}
+
+impl SampleStateKind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Waiting, Self::Working, Self::Done, Self::Failed];
+
+    /// The kind of a state.
+    pub const fn of(state: &SampleState) -> Self {
+        match state {
+            SampleState::Waiting { .. } => Self::Waiting,
+            SampleState::Working { .. } => Self::Working,
+            SampleState::Done { .. } => Self::Done,
+            SampleState::Failed { .. } => Self::Failed,
+        }
+    }
+
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Working => "working",
+            Self::Done => "done",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// What somebody else said about a sample, by its digest alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownElsewhere {
@@ -191,6 +226,45 @@ pub struct SampleEssentials {
     pub iot: Option<bool>,
     /// The sentence of the report.
     pub sentence: String,
+}
+
+/// What filters and statistics need of a sample: no text but words of its report, so that tens of thousands are read at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SampleBrief {
+    /// Which.
+    pub sample: SampleDigest,
+    /// Who may see it.
+    pub confidentiality: Confidentiality,
+    /// When it came first.
+    pub first_at: Timestamp,
+    /// Where it stands.
+    pub state: SampleStateKind,
+    /// Whether others knew it when they were asked; nothing when nobody was.
+    pub known_elsewhere: Option<bool>,
+    /// Its family, or empty.
+    pub family: String,
+    /// The processor it is for, or empty.
+    pub processor: String,
+    /// Whether it is made for connected devices, if that was told.
+    pub iot: Option<bool>,
+}
+
+impl SampleBrief {
+    /// The brief of all that is known.
+    pub fn of(sample: &StoredSample) -> Self {
+        let is_known = |known: &KnownElsewhere| matches!(known.answer, ElsewhereAnswer::Known { .. });
+        let asked = !sample.elsewhere.is_empty();
+        Self {
+            sample: sample.digests.sha256,
+            confidentiality: sample.confidentiality,
+            first_at: sample.first_at,
+            state: SampleStateKind::of(&sample.state),
+            known_elsewhere: asked.then(|| sample.elsewhere.iter().any(is_known)),
+            family: sample.essentials.family.clone(),
+            processor: sample.essentials.processor.clone(),
+            iot: sample.essentials.iot,
+        }
+    }
 }
 
 /// What may be kept of a sample as a document.
@@ -340,6 +414,9 @@ pub trait SampleStore: Send + Sync {
 
     /// Samples that came before this one (all, without one), the youngest first, at most `count`.
     fn list(&self, before: Option<(Timestamp, SampleDigest)>, count: usize) -> Result<Vec<StoredSample>, SamplesError>;
+
+    /// Samples that came first within a time, in brief, the youngest first, at most `count`.
+    fn briefs(&self, range: TimeRange, count: usize) -> Result<Vec<SampleBrief>, SamplesError>;
 
     /// How many there are.
     fn counts(&self) -> Result<SampleCounts, SamplesError>;

@@ -1,9 +1,13 @@
 //! Where state and history are written down.
 
+use std::ops::ControlFlow;
+
 use komainu_model::{
-    ActiveViolation, Behavior, Change, Datapoint, Delivery, ExpectedValue, Metric, ProfileName, Record, ReporterName,
-    Scope, Timestamp, VerificationState, ViolationEvent, ViolationId,
+    ActiveViolation, Arn, Behavior, Change, Datapoint, Delivery, ExpectedValue, Metric, ProfileName, Record,
+    ReporterName, Scope, Timestamp, VerificationState, ViolationEvent, ViolationId,
 };
+
+use crate::vitals::StoreCounts;
 
 /// The control plane's records, the history of the last 14 days, and the outbox.
 ///
@@ -41,18 +45,44 @@ pub trait Store: Send + Sync {
         description: Option<&str>,
     ) -> Result<bool, StoreError>;
 
+    /// A violation by its identity: its active record while it is in alarm, and the events in its life.
+    fn violation(&self, scope: &Scope, violation: &ViolationId) -> Result<ViolationLife, StoreError>;
+
+    /// How many violations are active, and of which devices: those with most that nobody has verified first, then those
+    /// whose alarm is the newest. At most `reporters_max` devices are named; all are counted.
+    fn alarm_totals(&self, scope: &Scope, reporters_max: usize) -> Result<AlarmTotals, StoreError>;
+
+    /// The metrics of which there are values of a device, in the order of their names, each with the time of its latest
+    /// value; at most `limit`.
+    fn measured(
+        &self,
+        scope: &Scope,
+        reporter: &ReporterName,
+        limit: usize,
+    ) -> Result<Vec<(Metric, Timestamp)>, StoreError>;
+
     /// Values of one metric of one device in the order of time, oldest first.
     fn datapoints(&self, scope: &Scope, query: &DatapointQuery, page: &Page) -> Result<Paged<Datapoint>, StoreError>;
 
-    /// Shows `visit` every value that is not older than `since`, of every scope, in the order of time. `visit` may
-    /// call the store.
-    fn replay_datapoints(&self, since: Timestamp, visit: &mut dyn FnMut(Scope, Datapoint)) -> Result<(), StoreError>;
+    /// Shows `visit` every value that is not older than `since`, of every scope, in the order of time, until it has seen
+    /// enough. `visit` may call the store.
+    fn replay_datapoints(
+        &self,
+        since: Timestamp,
+        visit: &mut dyn FnMut(Scope, Datapoint) -> ControlFlow<()>,
+    ) -> Result<(), StoreError>;
 
     /// At most `limit` deliveries that are due at `now`, the longest due first, then the earliest asked for.
     fn deliveries_due(&self, now: Timestamp, limit: usize) -> Result<Vec<Delivery>, StoreError>;
 
     /// When the next delivery is due that is not due at `now`.
     fn next_delivery_at(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Deliveries of a topic, those that are tried and those that were given up, in the order (asked for, id), newest first.
+    fn deliveries_of_topic(&self, topic: &Arn, page: &Page) -> Result<Paged<Delivery>, StoreError>;
+
+    /// How much there is of what somebody waits for or has to answer, in all scopes.
+    fn counts(&self) -> Result<StoreCounts, StoreError>;
 
     /// Removes history (events, values, dead deliveries, contacts, sightings, refused candidates) older than `before`.
     fn prune(&self, before: Timestamp) -> Result<Pruned, StoreError>;
@@ -115,6 +145,49 @@ pub struct ViolationEventQuery {
     pub include_suppressed: bool,
     /// Only in this state of verification.
     pub verification: Option<VerificationState>,
+}
+
+/// What is stored of one violation; nothing of one that is not known.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ViolationLife {
+    /// While it is in alarm.
+    pub active: Option<ActiveViolation>,
+    /// Its events of the last 14 days, oldest first. There are three kinds, and each comes once.
+    pub events: Vec<ViolationEvent>,
+}
+
+/// How many violations are active.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AlarmTotals {
+    /// All of them.
+    pub all: AlarmCounts,
+    /// How many devices they are of.
+    pub reporters: u64,
+    /// The first of the devices.
+    pub of_reporters: Vec<(ReporterName, AlarmCounts)>,
+}
+
+/// How many violations are active of one device, or of all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AlarmCounts {
+    /// Active ones.
+    pub active: u64,
+    /// Those among them that nobody has verified, and whose alerts are not suppressed.
+    pub unverified: u64,
+    /// Those among them whose alerts are suppressed.
+    pub suppressed: u64,
+    /// When the newest alarm was raised.
+    pub latest_at: Timestamp,
+}
+
+impl AlarmCounts {
+    /// Counts those of another device as well.
+    pub fn add(&mut self, other: &Self) {
+        self.active += other.active;
+        self.unverified += other.unverified;
+        self.suppressed += other.suppressed;
+        self.latest_at = self.latest_at.max(other.latest_at);
+    }
 }
 
 /// The kinds of criteria, as AWS filters by them.

@@ -285,6 +285,34 @@ impl Registry {
         found
     }
 
+    /// All groups as the lines of a tree: each is followed by those under it, and brothers stand in the order of their names.
+    pub fn group_tree(&self) -> Vec<&GroupName> {
+        let mut lines = Vec::with_capacity(self.groups.len());
+        // The last one is the next line.
+        let mut to_come: Vec<&GroupName> =
+            self.groups.values().rev().filter(|group| group.parent.is_none()).map(|group| &group.name).collect();
+        while let Some(group) = to_come.pop() {
+            lines.push(group);
+            to_come.extend(self.children_of(group).rev());
+        }
+        lines
+    }
+
+    /// The groups directly under a group, in the order of their names.
+    pub fn children_of(&self, group: &GroupName) -> impl DoubleEndedIterator<Item = &GroupName> {
+        self.group_children.get(group).into_iter().flat_map(BTreeSet::iter)
+    }
+
+    /// How many things are in a group directly.
+    pub fn things_in_group(&self, group: &GroupName) -> usize {
+        self.group_things.get(group).map_or(0, BTreeSet::len)
+    }
+
+    /// How many things are in a group and in those under it. A thing is in one group of a hierarchy, so each counts once.
+    pub fn things_under_group(&self, group: &GroupName) -> usize {
+        self.groups_under(group).into_iter().map(|group| self.things_in_group(group)).sum()
+    }
+
     /// Groups in the order of their names. A parent that is not there is an error.
     pub fn list_groups(
         &self,

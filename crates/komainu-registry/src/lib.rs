@@ -30,4 +30,4 @@ pub use listing::Listed;
 pub use policies::{CreatePolicy, CreatePolicyVersion, PolicyMarker};
 pub use registry::{Decision, Registry};
 pub use thing_types::{CreateThingType, UpdateThingType};
-pub use things::{AttributeValueFilter, CreateThing, ThingFilter, TypeUpdate, UpdateThing};
+pub use things::{AttributeValueFilter, CreateThing, ThingFilter, ThingSearch, TypeUpdate, UpdateThing};

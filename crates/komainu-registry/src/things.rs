@@ -1,12 +1,12 @@
 //! Things.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use komainu_model::{GroupMembership, Record, RecordKey, Thing, ThingName, ThingTypeName, Timestamp};
+use komainu_model::{GroupMembership, GroupName, Record, RecordKey, Thing, ThingName, ThingTypeName, Timestamp};
 
 use crate::attributes::{AttributeUpdate, check_attribute_count};
-use crate::listing::{Listed, entries_after};
+use crate::listing::{Listed, after, entries_after};
 use crate::{Decision, Registry, RegistryError, ResourceKind};
 
 /// So many attributes a thing without a type may have (AWS IoT quotas, "thing attributes").
@@ -67,6 +67,19 @@ pub enum AttributeValueFilter {
     Equals(String),
     /// Those that begin so.
     StartsWith(String),
+}
+
+/// Which things somebody looks for. A thing must satisfy everything that is given.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ThingSearch {
+    /// With this in its name; upper and lower case of ASCII are the same.
+    pub name_part: Option<String>,
+    /// In this group or in one under it; a group that is not there has no things.
+    pub group: Option<GroupName>,
+    /// Of this type.
+    pub type_name: Option<ThingTypeName>,
+    /// One of these; names that no thing has are passed over.
+    pub among: Option<BTreeSet<ThingName>>,
 }
 
 impl ThingFilter {
@@ -163,6 +176,47 @@ impl Registry {
     pub fn list_things(&self, filter: &ThingFilter, after: Option<&ThingName>, limit: usize) -> Listed<&Thing> {
         let things = entries_after(&self.things, after).map(|(_, thing)| thing);
         Listed::first(things.filter(|thing| filter.takes(thing)), limit)
+    }
+
+    /// Things that somebody looks for, in the order of their names.
+    pub fn find_things(&self, search: &ThingSearch, start: Option<&ThingName>, limit: usize) -> Listed<&Thing> {
+        let part = search.name_part.as_ref().map(|part| part.to_ascii_lowercase());
+        let takes = |thing: &&Thing| {
+            let name_fits =
+                part.as_ref().is_none_or(|part| thing.name.as_str().to_ascii_lowercase().contains(part.as_str()));
+            name_fits && search.type_name.as_ref().is_none_or(|wanted| thing.type_name.as_ref() == Some(wanted))
+        };
+        if let Some(among) = &search.among {
+            let under = search.group.as_ref().map(|group| self.groups_under(group));
+            let is_in = |thing: &&Thing| {
+                let mut groups = self.groups_of_thing(&thing.name);
+                under.as_ref().is_none_or(|under| groups.any(|group| under.contains(group)))
+            };
+            let things = among.range::<ThingName, _>(after(start)).filter_map(|name| self.things.get(name));
+            return Listed::first(things.filter(takes).filter(is_in), limit);
+        }
+        let Some(group) = &search.group else {
+            return Listed::first(entries_after(&self.things, start).map(|(_, thing)| thing).filter(takes), limit);
+        };
+        // The first of each group are enough to know the first of all of them.
+        let of_group = |group: &&GroupName| {
+            let members = self.group_things.get(*group).into_iter();
+            let things = members.flat_map(|things| things.range::<ThingName, _>(after(start)));
+            let things = things.filter_map(|name| self.things.get(name)).filter(takes).take(limit + 1);
+            things.map(|thing| (&thing.name, thing)).collect::<Vec<_>>()
+        };
+        let found: BTreeMap<&ThingName, &Thing> = self.groups_under(group).iter().flat_map(of_group).collect();
+        Listed::first(found.into_values(), limit)
+    }
+
+    /// How many things there are.
+    pub fn things_count(&self) -> usize {
+        self.things.len()
+    }
+
+    /// The names of the groups that a thing is in directly; none of a thing that is not there.
+    pub fn groups_of_thing(&self, thing: &ThingName) -> impl Iterator<Item = &GroupName> {
+        self.thing_groups.get(thing).into_iter().flat_map(BTreeSet::iter)
     }
 
     /// Whether there is a thing of this name, given as any text.

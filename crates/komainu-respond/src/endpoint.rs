@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use komainu_model::{EgressRules, Protocol, Subscription};
+use komainu_model::{EgressRules, Protocol};
 
 use crate::RespondError;
 use crate::error::invalid;
@@ -40,13 +40,12 @@ pub(crate) fn check(protocol: Protocol, endpoint: &str, egress: &EgressRules) ->
 }
 
 /// An endpoint as it is shown: without the user and the password that a URL may carry.
-pub fn shown_endpoint(subscription: &Subscription) -> String {
-    let endpoint = &subscription.endpoint;
-    let Some((scheme, rest)) = endpoint.split_once("://") else { return endpoint.clone() };
+pub fn shown_endpoint(endpoint: &str) -> String {
+    let Some((scheme, rest)) = endpoint.split_once("://") else { return endpoint.to_owned() };
     let authority_end = rest.find(['/', '?']).unwrap_or(rest.len());
     match rest[..authority_end].rfind('@') {
         Some(at) => format!("{scheme}://****:****{}", &rest[at..]),
-        None => endpoint.clone(),
+        None => endpoint.to_owned(),
     }
 }
 

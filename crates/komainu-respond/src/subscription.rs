@@ -226,7 +226,7 @@ impl Topics {
                 ("TopicArn", self.topic_arn(&subscription.topic).to_string()),
                 ("Owner", self.scope.account.to_string()),
                 ("Protocol", subscription.protocol.as_str().to_owned()),
-                ("Endpoint", shown_endpoint(subscription)),
+                ("Endpoint", shown_endpoint(&subscription.endpoint)),
                 ("PendingConfirmation", pending.to_string()),
                 ("ConfirmationWasAuthenticated", authenticated.to_string()),
                 (RAW_MESSAGE_DELIVERY, "false".to_owned()),

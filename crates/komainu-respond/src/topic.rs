@@ -85,16 +85,22 @@ impl Topics {
         (page.into_iter().map(|name| self.topic_arn(name)).collect(), next)
     }
 
-    /// The attributes of a topic as SNS shows them.
-    pub fn topic_attributes(&self, arn: &Arn, now: Timestamp) -> Result<BTreeMap<String, String>, RespondError> {
-        let topic = self.topic(arn)?;
-        let (mut confirmed, mut pending) = (0u64, 0u64);
-        for subscribed in self.subscriptions_of(&topic.name, now) {
+    /// How many subscriptions of a topic are confirmed, and how many wait for that.
+    pub fn subscription_counts(&self, topic: &TopicName, now: Timestamp) -> (u64, u64) {
+        let (mut confirmed, mut pending) = (0, 0);
+        for subscribed in self.subscriptions_of(topic, now) {
             match subscribed.subscription.state {
                 SubscriptionState::Confirmed { .. } => confirmed += 1,
                 SubscriptionState::Pending { .. } => pending += 1,
             }
         }
+        (confirmed, pending)
+    }
+
+    /// The attributes of a topic as SNS shows them.
+    pub fn topic_attributes(&self, arn: &Arn, now: Timestamp) -> Result<BTreeMap<String, String>, RespondError> {
+        let topic = self.topic(arn)?;
+        let (confirmed, pending) = self.subscription_counts(&topic.name, now);
         let owner = self.scope.account.as_str();
         // What holds when nobody set a policy: the account may do everything.
         let default_policy = json!({

@@ -1,4 +1,4 @@
-use komainu_model::{Change, MetricValue, Record, RecordKey};
+use komainu_model::{AccessKey, Change, MetricValue, Record, RecordKey, Role};
 use komainu_ports::StoreError;
 use komainu_ports::conformance::sample_batch;
 
@@ -78,6 +78,24 @@ fn what_is_not_known_is_refused() {
     );
     let key = r#"{"id":"AKIA0000000000000000","secret":"0123456789abcdef","status":"paused","created_at_ms":0}"#;
     check("access-key", key, "stored access key cannot be read: access key status \"paused\" is not known");
+}
+
+#[test]
+fn an_access_key_of_before_there_were_roles_opens_everything() {
+    let key = r#"{"id":"AKIA0000000000000000","secret":"0123456789abcdef","status":"active","created_at_ms":0}"#;
+    let Record::AccessKey(key) = decode_record("access-key", key).unwrap() else { panic!("an access key was read") };
+    assert_eq!((key.role, key.note.as_str()), (Role::Admin, ""));
+    let body = encode_record(&Record::AccessKey(AccessKey { role: Role::Viewer, ..key }));
+    let Record::AccessKey(again) = decode_record("access-key", &body).unwrap() else {
+        panic!("an access key was read")
+    };
+    assert_eq!(again.role, Role::Viewer);
+    let unknown = body.replace("viewer", "owner");
+    let error = decode_record("access-key", &unknown).unwrap_err();
+    assert_eq!(
+        error.to_string().split(" at ").next(),
+        Some("stored access key cannot be read: role \"owner\" is not known")
+    );
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use komainu_model::{
     AccessKeyStatus, AlertTargetKind, CertificateMode, CertificateStatus, Comparison, ConfidenceLevel,
-    NotificationSignature, Protocol, Statistic, ThingPrincipalType, VerificationState, ViolationEventType,
+    NotificationSignature, Protocol, Role, Statistic, ThingPrincipalType, VerificationState, ViolationEventType,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -49,6 +49,7 @@ words!(ThingPrincipalType, "thing principal type", {
     NonExclusiveThing = "non-exclusive",
 });
 words!(AccessKeyStatus, "access key status", { Active = "active", Revoked = "revoked" });
+words!(Role, "role", { Viewer = "viewer", Analyst = "analyst", Admin = "admin" });
 words!(Protocol, "protocol", { Email = "email", EmailJson = "email-json", Http = "http", Https = "https" });
 words!(NotificationSignature, "notification signature", { V1 = "v1", V2 = "v2" });
 words!(AlertTargetKind, "alert target kind", { Sns = "sns" });

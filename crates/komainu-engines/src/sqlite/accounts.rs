@@ -6,9 +6,9 @@ use std::path::Path;
 
 use komainu_model::{InvalidName, Language, OperatorName, Role, Timestamp};
 use komainu_ports::{
-    AccountLimits, AccountStore, AccountsError, Actor, AuditAction, AuditEntry, AuditNumber, AuditOutcome, Link,
-    LinkPurpose, NewSession, Operator, OperatorChange, OperatorState, PasswordHash, Session, StoreError, TokenDigest,
-    TotpSecret, TotpStep,
+    AccountLimits, AccountStore, AccountsError, Actor, AuditAction, AuditEntry, AuditNumber, AuditOutcome, AuditSize,
+    Link, LinkPurpose, NewSession, Operator, OperatorChange, OperatorState, PasswordHash, Session, StoreError,
+    TokenDigest, TotpSecret, TotpStep,
 };
 use parking_lot::Mutex;
 use rusqlite::types::Type;
@@ -452,6 +452,18 @@ impl AccountStore for SqliteAccountStore {
             let mut statement =
                 connection.prepare_cached("SELECT * FROM audit WHERE number < ?1 ORDER BY number DESC LIMIT ?2")?;
             Ok(statement.query_map([before, count], read_line)?.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    fn audit_size(&self) -> Result<AuditSize, AccountsError> {
+        self.read("counting the audit trail", |connection| {
+            // Lines of each kind are numbered without gaps, and the oldest go first: the index's ends say how many there are.
+            let mut statement = connection.prepare_cached(
+                "SELECT ifnull((SELECT max(ordinal) FROM audit WHERE stranger = ?1)
+                             - (SELECT min(ordinal) FROM audit WHERE stranger = ?1) + 1, 0)",
+            )?;
+            let mut size = |stranger: bool| statement.query_row([stranger], |row| row.get::<_, i64>(0));
+            Ok(AuditSize { entries: size(false)?.cast_unsigned(), strangers: size(true)?.cast_unsigned() })
         })
     }
 }

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use komainu_model::{Confidentiality, SampleDigest, SensorName, SessionId, Timestamp};
 use komainu_ports::{
-    AttemptEnd, ElsewhereAnswer, KnownElsewhere, NewSample, SampleCounts, SampleDigests, SampleDocument,
-    SampleEssentials, SampleLease, SampleLimits, SampleMention, SampleOrigin, SamplePriority, SampleState, SampleStore,
-    SampleSubmitted, SamplesError, StoreError, StoredSample,
+    AttemptEnd, ElsewhereAnswer, KnownElsewhere, NewSample, SampleBrief, SampleCounts, SampleDigests, SampleDocument,
+    SampleEssentials, SampleLease, SampleLimits, SampleMention, SampleOrigin, SamplePriority, SampleState,
+    SampleStateKind, SampleStore, SampleSubmitted, SamplesError, StoreError, StoredSample, TimeRange,
 };
 use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
@@ -364,6 +364,19 @@ impl SampleStore for SqliteSampleStore {
         })
     }
 
+    fn briefs(&self, range: TimeRange, count: usize) -> Result<Vec<SampleBrief>, SamplesError> {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        self.read("reading samples in brief", |connection| {
+            connection
+                .prepare_cached(
+                    "SELECT sha256, confidential, first_at, elsewhere, state, family, processor, iot FROM sample
+                     WHERE first_at >= ?1 AND first_at < ?2 ORDER BY first_at DESC, sha256 DESC LIMIT ?3",
+                )?
+                .query_map(params![range.from.unix_millis(), range.to.unix_millis(), count], read_brief)?
+                .collect()
+        })
+    }
+
     fn counts(&self) -> Result<SampleCounts, SamplesError> {
         self.read("counting samples", |connection| {
             let mut counts = SampleCounts::default();
@@ -435,10 +448,7 @@ fn read_sample(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<Store
             md5: row.get("md5")?,
         },
         bytes: row.get::<_, i64>("bytes")?.cast_unsigned(),
-        confidentiality: match row.get("confidential")? {
-            true => Confidentiality::Confidential,
-            false => Confidentiality::Open,
-        },
+        confidentiality: confidentiality(row)?,
         priority: match row.get::<_, i64>("priority")? {
             0 => SamplePriority::Again,
             1 => SamplePriority::Ordinary,
@@ -457,6 +467,32 @@ fn read_sample(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<Store
             iot: row.get("iot")?,
             sentence: row.get("sentence")?,
         },
+    })
+}
+
+fn read_brief(row: &Row<'_>) -> rusqlite::Result<SampleBrief> {
+    let elsewhere: Vec<ElsewhereBody> = read_json(row.get_ref("elsewhere")?.as_str()?)?;
+    Ok(SampleBrief {
+        sample: SampleDigest::from_sha256(row.get("sha256")?),
+        confidentiality: confidentiality(row)?,
+        first_at: Timestamp::from_unix_millis(row.get("first_at")?),
+        state: match row.get::<_, i64>("state")? {
+            WAITING => SampleStateKind::Waiting,
+            WORKING => SampleStateKind::Working,
+            DONE => SampleStateKind::Done,
+            _ => SampleStateKind::Failed,
+        },
+        known_elsewhere: (!elsewhere.is_empty()).then(|| elsewhere.iter().any(|body| body.known.is_some())),
+        family: row.get("family")?,
+        processor: row.get("processor")?,
+        iot: row.get("iot")?,
+    })
+}
+
+fn confidentiality(row: &Row<'_>) -> rusqlite::Result<Confidentiality> {
+    Ok(match row.get("confidential")? {
+        true => Confidentiality::Confidential,
+        false => Confidentiality::Open,
     })
 }
 

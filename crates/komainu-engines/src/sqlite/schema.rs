@@ -10,7 +10,7 @@ const APPLICATION_ID: i32 = 0x4b4d_4e55;
 
 /// The steps from an empty file to this version; step `n` leads to `user_version` `n + 1`. A released step is never
 /// changed.
-const STEPS: [&str; 3] = [VERSION_1, VERSION_2, VERSION_3];
+const STEPS: [&str; 4] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4];
 
 /// The order of the columns in the keys is the order in which the port lists.
 ///
@@ -164,6 +164,11 @@ const VERSION_3: &str = "
     INSERT INTO lake_feed_lost (entries) VALUES (0);
 ";
 
+/// Deliveries by the topic that they are of, for people who look what became of messages.
+const VERSION_4: &str = "
+    CREATE INDEX delivery_topic ON delivery (json_extract(body, '$.notification.topic'), created_at, id);
+";
+
 /// Brings the file to this version. A file of a newer version, or of another program, is refused and not touched.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     let doing = "preparing the database";
@@ -223,7 +228,7 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "stored database cannot be read: it was written by a newer komainu: it has version 7, \
-             this program knows versions up to 3"
+             this program knows versions up to 4"
         );
         assert_eq!(version(&connection), 7);
     }

@@ -2,21 +2,23 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use komainu_model::{
-    AccountId, ActiveViolation, Change, Datapoint, Delivery, DeliveryState, Metric, Record, Region, ReporterName,
+    AccountId, ActiveViolation, Arn, Change, Datapoint, Delivery, DeliveryState, Metric, Record, Region, ReporterName,
     Scope, Timestamp, VerificationState, ViolationEvent, ViolationId,
 };
 use komainu_ports::{
-    ActiveViolationQuery, DatapointQuery, Page, PageToken, Paged, Pruned, Store, StoreError, ViolationEventQuery,
+    ActiveViolationQuery, AlarmCounts, AlarmTotals, DatapointQuery, Page, PageToken, Paged, Pruned, Store, StoreCounts,
+    StoreError, ViolationEventQuery, ViolationLife,
 };
 use parking_lot::Mutex;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
 use super::batch::{Job, KnownIds, apply, prepare};
-use super::token::{ActiveToken, DatapointToken, EventToken};
+use super::token::{ActiveToken, DatapointToken, DeliveryToken, EventToken};
 use super::writer::Writer;
 use super::{failed, open_connection, open_reader, schema};
 use crate::records::{
@@ -27,8 +29,14 @@ use crate::records::{
 /// Connections for reading that are kept open when nobody reads. More are opened when more read at once.
 const READERS_KEPT: usize = 4;
 
+/// Comes after every id: those are hexadecimal digits and hyphens.
+const END_OF_IDS: &str = "g";
+
 /// Rows that one transaction removes, so that commits do not wait long for a large removal.
 const PRUNED_ROWS_MAX: u32 = 10_000;
+
+/// Events that are read of one violation. There are three kinds, and each comes once; the bound holds for damaged files, too.
+const EVENTS_OF_VIOLATION_MAX: u32 = 16;
 
 /// A [`Store`] in one SQLite file.
 #[derive(Debug)]
@@ -177,6 +185,102 @@ impl Store for SqliteStore {
         changed.map(|changed| changed > 0).map_err(failed("verifying a violation"))
     }
 
+    fn violation(&self, scope: &Scope, violation: &ViolationId) -> Result<ViolationLife, StoreError> {
+        let doing = "looking for a violation";
+        let key = [scope.account.as_str(), scope.region.as_str(), violation.as_str()];
+        self.read(|connection| {
+            // One transaction, so that both are of the same moment.
+            let snapshot = connection.unchecked_transaction().map_err(failed(doing))?;
+            let active = snapshot
+                .prepare_cached(
+                    "SELECT verification, verification_description, body FROM active_violation \
+                     WHERE account = ?1 AND region = ?2 AND violation = ?3",
+                )
+                .and_then(|mut statement| {
+                    let row = |row: &Row<'_>| Ok(decode_active_violation(text(row, 2)?, verification(row, 0)?));
+                    statement.query_row(key, row).optional()
+                });
+            let active = active.map_err(failed(doing))?.transpose()?;
+            let mut statement = snapshot
+                .prepare_cached(
+                    "SELECT verification, verification_description, body FROM violation_event \
+                     WHERE account = ?1 AND region = ?2 AND violation = ?3 ORDER BY at, step LIMIT ?4",
+                )
+                .map_err(failed(doing))?;
+            let events = statement
+                .query_map(params![key[0], key[1], key[2], EVENTS_OF_VIOLATION_MAX], |row| {
+                    Ok(decode_event(text(row, 2)?, verification(row, 0)?))
+                })
+                .map_err(failed(doing))?;
+            let events = events.map(|event| event.map_err(failed(doing))?).collect::<Result<_, _>>()?;
+            Ok(ViolationLife { active, events })
+        })
+    }
+
+    fn alarm_totals(&self, scope: &Scope, reporters_max: usize) -> Result<AlarmTotals, StoreError> {
+        let doing = "counting active violations";
+        self.read(|connection| {
+            let mut statement = connection
+                .prepare_cached(
+                    "SELECT reporter, count(*), sum(verification = ?3 AND suppressed = 0) AS unverified, \
+                     sum(suppressed), max(started_at) AS latest_at \
+                     FROM active_violation WHERE account = ?1 AND region = ?2 \
+                     GROUP BY reporter ORDER BY unverified DESC, latest_at DESC, reporter",
+                )
+                .map_err(failed(doing))?;
+            let unknown = verification_word(VerificationState::Unknown);
+            let mut rows =
+                statement.query([scope.account.as_str(), scope.region.as_str(), unknown]).map_err(failed(doing))?;
+            let mut totals = AlarmTotals::default();
+            while let Some(row) = rows.next().map_err(failed(doing))? {
+                let count = |index| row.get::<_, i64>(index).map(|count| count.unsigned_abs()).map_err(failed(doing));
+                let counts = AlarmCounts {
+                    active: count(1)?,
+                    unverified: count(2)?,
+                    suppressed: count(3)?,
+                    latest_at: Timestamp::from_unix_millis(row.get(4).map_err(failed(doing))?),
+                };
+                totals.reporters += 1;
+                totals.all.add(&counts);
+                if totals.of_reporters.len() < reporters_max {
+                    let reporter = ReporterName::parse(text(row, 0).map_err(failed(doing))?);
+                    let damaged = |invalid| Damage::from(invalid).of("active violation");
+                    totals.of_reporters.push((reporter.map_err(damaged)?, counts));
+                }
+            }
+            Ok(totals)
+        })
+    }
+
+    fn measured(
+        &self,
+        scope: &Scope,
+        reporter: &ReporterName,
+        limit: usize,
+    ) -> Result<Vec<(Metric, Timestamp)>, StoreError> {
+        let doing = "listing measured metrics";
+        self.read(|connection| {
+            let mut statement = connection
+                .prepare_cached(
+                    "SELECT metric, latest_at FROM (\
+                       SELECT metric, (SELECT max(at) FROM datapoint WHERE series = series.id) AS latest_at \
+                       FROM series WHERE account = ?1 AND region = ?2 AND reporter = ?3\
+                     ) WHERE latest_at IS NOT NULL ORDER BY metric LIMIT ?4",
+                )
+                .map_err(failed(doing))?;
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let key = params![scope.account.as_str(), scope.region.as_str(), reporter.as_str(), limit];
+            let mut rows = statement.query(key).map_err(failed(doing))?;
+            let mut measured = Vec::new();
+            while let Some(row) = rows.next().map_err(failed(doing))? {
+                let metric = Metric::parse(text(row, 0).map_err(failed(doing))?);
+                let metric = metric.map_err(|invalid| Damage::from(invalid).of("series"))?;
+                measured.push((metric, Timestamp::from_unix_millis(row.get(1).map_err(failed(doing))?)));
+            }
+            Ok(measured)
+        })
+    }
+
     fn datapoints(&self, scope: &Scope, query: &DatapointQuery, page: &Page) -> Result<Paged<Datapoint>, StoreError> {
         let after = page.after.as_ref().map(DatapointToken::read).transpose()?;
         self.read(|connection| {
@@ -196,7 +300,11 @@ impl Store for SqliteStore {
         })
     }
 
-    fn replay_datapoints(&self, since: Timestamp, visit: &mut dyn FnMut(Scope, Datapoint)) -> Result<(), StoreError> {
+    fn replay_datapoints(
+        &self,
+        since: Timestamp,
+        visit: &mut dyn FnMut(Scope, Datapoint) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
         self.read(|connection| replay(connection, since, visit))
     }
 
@@ -226,6 +334,63 @@ impl Store for SqliteStore {
                 .and_then(|mut statement| statement.query_row([now.unix_millis()], |row| row.get(0)));
             let next: Option<i64> = next.map_err(failed("asking for the next delivery"))?;
             Ok(next.map(Timestamp::from_unix_millis))
+        })
+    }
+
+    fn deliveries_of_topic(&self, topic: &Arn, page: &Page) -> Result<Paged<Delivery>, StoreError> {
+        let after = page.after.as_ref().map(DeliveryToken::read).transpose()?;
+        let after = after.unwrap_or(DeliveryToken { created_at: i64::MAX, id: END_OF_IDS.to_owned() });
+        self.read(|connection| {
+            let doing = "listing deliveries";
+            let mut statement = connection
+                .prepare_cached(
+                    "SELECT due_at, dead_at, body FROM delivery WHERE json_extract(body, '$.notification.topic') = ?1 \
+                     AND (created_at, id) < (?2, ?3) ORDER BY created_at DESC, id DESC LIMIT ?4",
+                )
+                .map_err(failed(doing))?;
+            let limit = page.limit.max(1);
+            // One more tells whether there is more.
+            let wanted = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
+            let rows = statement
+                .query_map(params![topic.as_str(), after.created_at, after.id, wanted], |row| {
+                    let (due_at, dead_at) = (row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?);
+                    let state = match (due_at, dead_at) {
+                        (_, Some(at)) => DeliveryState::Dead(Timestamp::from_unix_millis(at)),
+                        // The table has one of the two in each row.
+                        (at, None) => DeliveryState::Due(Timestamp::from_unix_millis(at.unwrap_or_default())),
+                    };
+                    Ok(DeliveryBody { body: row.get(2)?, state })
+                })
+                .map_err(failed(doing))?;
+            let mut items: Vec<Delivery> =
+                rows.map(|row| decode_delivery(row.map_err(failed(doing))?)).collect::<Result<_, _>>()?;
+            let has_more = items.len() > limit;
+            items.truncate(limit);
+            let token = |last: &Delivery| {
+                DeliveryToken { created_at: last.created_at.unix_millis(), id: last.id.to_string() }.write()
+            };
+            let next = items.last().filter(|_| has_more).map(token);
+            Ok(Paged { items, next })
+        })
+    }
+
+    fn counts(&self) -> Result<StoreCounts, StoreError> {
+        self.read(|connection| {
+            let one = |sql: &str| -> Result<(i64, Option<i64>), StoreError> {
+                let row = connection
+                    .prepare_cached(sql)
+                    .and_then(|mut statement| statement.query_row([], |row| Ok((row.get(0)?, row.get(1)?))));
+                row.map_err(failed("counting"))
+            };
+            let (violations, _) = one("SELECT count(*), NULL FROM active_violation")?;
+            let (waiting, since) = one("SELECT count(*), min(created_at) FROM delivery WHERE due_at IS NOT NULL")?;
+            let (dead, _) = one("SELECT count(*), NULL FROM delivery WHERE dead_at IS NOT NULL")?;
+            Ok(StoreCounts {
+                violations_active: violations.cast_unsigned(),
+                deliveries_waiting: waiting.cast_unsigned(),
+                deliveries_waiting_since: since.map(Timestamp::from_unix_millis),
+                deliveries_dead: dead.cast_unsigned(),
+            })
         })
     }
 
@@ -383,7 +548,7 @@ fn page_of_series(
 fn replay(
     connection: &Connection,
     since: Timestamp,
-    visit: &mut dyn FnMut(Scope, Datapoint),
+    visit: &mut dyn FnMut(Scope, Datapoint) -> ControlFlow<()>,
 ) -> Result<(), StoreError> {
     let doing = "replaying values";
     let snapshot = connection.unchecked_transaction().map_err(failed(doing))?;
@@ -409,7 +574,9 @@ fn replay(
             value: decode_value(blob(row, 2).map_err(failed(doing))?)?,
             at: Timestamp::from_unix_millis(row.get(0).map_err(failed(doing))?),
         };
-        visit(scope.clone(), datapoint);
+        if visit(scope.clone(), datapoint).is_break() {
+            break;
+        }
     }
     Ok(())
 }

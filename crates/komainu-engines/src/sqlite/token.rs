@@ -3,7 +3,7 @@
 //! A token only says where to go on within the list of the caller's own scope, so there is nothing in it to protect.
 
 use aws_lc_rs::digest;
-use komainu_model::ViolationId;
+use komainu_model::{DeliveryId, ViolationId};
 use komainu_ports::{PageToken, StoreError};
 
 /// The last active violation of a page.
@@ -23,6 +23,12 @@ pub(super) struct EventToken {
 pub(super) struct DatapointToken {
     pub(super) at: i64,
     pub(super) value_sha256: String,
+}
+
+/// The last delivery of a page.
+pub(super) struct DeliveryToken {
+    pub(super) created_at: i64,
+    pub(super) id: String,
 }
 
 impl ActiveToken {
@@ -63,6 +69,18 @@ impl DatapointToken {
             return Err(StoreError::BadPageToken);
         }
         Ok(Self { at: number(at)?, value_sha256: value_sha256.to_owned() })
+    }
+}
+
+impl DeliveryToken {
+    pub(super) fn write(&self) -> PageToken {
+        PageToken(format!("o.{}.{}", self.created_at, self.id))
+    }
+
+    pub(super) fn read(token: &PageToken) -> Result<Self, StoreError> {
+        let [created_at, id] = parts(token, "o")?;
+        let id = DeliveryId::parse(id).map_err(|_| StoreError::BadPageToken)?;
+        Ok(Self { created_at: number(created_at)?, id: id.to_string() })
     }
 }
 

@@ -216,6 +216,7 @@ fn all_batches(store: &dyn Store) -> Vec<(u64, u64, u64)> {
         .replay_datapoints(Timestamp::from_unix_millis(0), &mut |_, datapoint| {
             let MetricValue::Count(batch) = datapoint.value else { panic!("{datapoint:?}") };
             batches.entry(batch).or_default().1 += 1;
+            std::ops::ControlFlow::Continue(())
         })
         .unwrap();
     batches.into_iter().map(|(batch, (records, datapoints))| (batch, records, datapoints)).collect()

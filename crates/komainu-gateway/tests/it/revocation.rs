@@ -1,6 +1,9 @@
 //! A right that is withdrawn ends the connection at once.
 
-use komainu_model::{AccessKey, AccessKeyId, AccessKeyStatus, CertificateStatus, Change, Record, SecretKey, Timestamp};
+use komainu_model::{
+    AccessKey, AccessKeyId, AccessKeyNote, AccessKeyStatus, CertificateStatus, Change, Record, Role, SecretKey,
+    Timestamp,
+};
 use komainu_ports::{Broker as _, ChangeObserver as _, PeerInfo, Principal, WebSocketIdentity};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -53,6 +56,8 @@ async fn an_operator_whose_key_is_revoked_is_disconnected() {
     let record = AccessKey {
         id: key("AKIAREVOKEDREVOKED00"),
         secret: SecretKey::parse("not-a-secret-at-all").unwrap(),
+        role: Role::Admin,
+        note: AccessKeyNote::default(),
         status: AccessKeyStatus::Revoked,
         created_at: Timestamp::default(),
     };

@@ -2,8 +2,8 @@ use std::sync::Mutex;
 
 use komainu_model::{Confidentiality, SampleDigest, Timestamp};
 use komainu_ports::{
-    AttemptEnd, BoxFuture, MemorySamples, NewSample, SampleCounts, SampleDocument, SampleIntake, SampleLease,
-    SampleLimits, SampleMention, SampleOrigin, SamplePriority, SampleSubmitted, StoredSample,
+    AttemptEnd, BoxFuture, MemorySamples, NewSample, SampleBrief, SampleCounts, SampleDocument, SampleIntake,
+    SampleLease, SampleLimits, SampleMention, SampleOrigin, SamplePriority, SampleSubmitted, StoredSample, TimeRange,
 };
 
 use tokio::task::JoinSet;
@@ -146,6 +146,10 @@ impl SampleStore for Failing {
 
     fn list(&self, before: Option<(Timestamp, SampleDigest)>, count: usize) -> Result<Vec<StoredSample>, SamplesError> {
         self.inner.list(before, count)
+    }
+
+    fn briefs(&self, range: TimeRange, count: usize) -> Result<Vec<SampleBrief>, SamplesError> {
+        self.inner.briefs(range, count)
     }
 
     fn counts(&self) -> Result<SampleCounts, SamplesError> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use komainu_analysis::RuleSet;
 use komainu_lab::{Intake, Laboratory, LaboratoryConfig, LaboratoryPorts, digests_of};
 use komainu_model::{
-    Confidentiality, IndicatorCandidate, IndicatorId, SampleDigest, SensorName, SessionId, Taught, Timestamp,
+    Confidentiality, Indicator, IndicatorCandidate, IndicatorId, SampleDigest, SensorName, SessionId, Taught, Timestamp,
 };
 use komainu_ports::{
     BoxFuture, Clock, Detonation, DetonationCost, DetonationEnd, DetonationRequest, IndicatorSink, MemoryArtifacts,
@@ -243,5 +243,9 @@ impl IndicatorSink for Sink {
     fn teach(&self, candidates: &[IndicatorCandidate]) -> Result<Vec<Taught>, StoreError> {
         self.0.lock().extend_from_slice(candidates);
         Ok(candidates.iter().map(|_| Taught::New(IndicatorId::from_bytes([1; 16]))).collect())
+    }
+
+    fn revoke(&self, _id: IndicatorId, _reason: Option<&str>) -> Result<Option<Indicator>, StoreError> {
+        Ok(None)
     }
 }

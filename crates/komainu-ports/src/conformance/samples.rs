@@ -4,16 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use komainu_model::{
-    AccessKey, AccessKeyId, AccessKeyStatus, AccountId, ActiveViolation, AlertContext, AlertTarget, AlertTargetKind,
-    Arn, Batch, Behavior, BehaviorName, Certificate, CertificateId, CertificateMode, CertificateStatus, Change,
-    CloudMetric, Comparison, ConfidenceLevel, Criteria, Datapoint, Delivery, DeliveryId, DeliveryState, DetectTarget,
-    DeviceMetric, ExpectedValue, GroupMembership, GroupName, IndicatorId, IndicatorMatch, KomainuMetric, Metric,
-    MetricName, MetricToRetain, MetricValue, Notification, NotificationKind, NotificationSignature, Policy,
-    PolicyAttachment, PolicyName, PolicyTarget, PolicyVersion, PolicyVersionId, ProfileName, Protocol, Record, Region,
-    Remote, ReporterName, ResourceTags, SampleDigest, Scope, SecretKey, SecurityProfile, SightingWay, Statistic,
-    Subscription, SubscriptionId, SubscriptionState, SubscriptionToken, Thing, ThingGroup, ThingName, ThingPrincipal,
-    ThingPrincipalType, ThingType, ThingTypeName, Timestamp, Topic, TopicName, VerificationState, ViolationEvent,
-    ViolationEventType, ViolationId,
+    AccessKey, AccessKeyId, AccessKeyNote, AccessKeyStatus, AccountId, ActiveViolation, AlertContext, AlertTarget,
+    AlertTargetKind, Arn, Batch, Behavior, BehaviorName, Certificate, CertificateId, CertificateMode,
+    CertificateStatus, Change, CloudMetric, Comparison, ConfidenceLevel, Criteria, Datapoint, Delivery, DeliveryId,
+    DeliveryState, DetectTarget, DeviceMetric, ExpectedValue, GroupMembership, GroupName, IndicatorId, IndicatorMatch,
+    KomainuMetric, Metric, MetricName, MetricToRetain, MetricValue, Notification, NotificationKind,
+    NotificationSignature, Policy, PolicyAttachment, PolicyName, PolicyTarget, PolicyVersion, PolicyVersionId,
+    ProfileName, Protocol, Record, Region, Remote, ReporterName, ResourceTags, Role, SampleDigest, Scope, SecretKey,
+    SecurityProfile, SightingWay, Statistic, Subscription, SubscriptionId, SubscriptionState, SubscriptionToken, Thing,
+    ThingGroup, ThingName, ThingPrincipal, ThingPrincipalType, ThingType, ThingTypeName, Timestamp, Topic, TopicName,
+    VerificationState, ViolationEvent, ViolationEventType, ViolationId,
 };
 
 /// Free text of the worst sort that is still text.
@@ -174,6 +174,8 @@ pub(super) fn records() -> Vec<Record> {
         Record::AccessKey(AccessKey {
             id: AccessKeyId::parse(&format!("AKIA{:?}KEY00000000", status)).expect("word characters"),
             secret: SecretKey::parse("wJalr/XUtnFEMI+\"'\\~!=").expect("printable characters"),
+            role: Role::Admin,
+            note: AccessKeyNote::default(),
             status,
             created_at: at(i64::MAX),
         })

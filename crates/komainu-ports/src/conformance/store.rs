@@ -1,6 +1,7 @@
 //! What every [`Store`] must do.
 
 use std::fmt::Write as _;
+use std::ops::ControlFlow;
 
 use komainu_model::{
     ActiveViolation, Change, Comparison, ConfidenceLevel, Datapoint, Delivery, DeliveryState, DeviceMetric,
@@ -13,9 +14,10 @@ use super::samples::{
     sample_batch, scope, uuid, violation_event, violation_id,
 };
 use crate::store::{
-    ActiveViolationQuery, CriteriaKind, DatapointQuery, Page, PageToken, Paged, Pruned, Store, StoreError,
-    ViolationEventQuery,
+    ActiveViolationQuery, AlarmCounts, AlarmTotals, CriteriaKind, DatapointQuery, Page, PageToken, Paged, Pruned,
+    Store, StoreError, ViolationEventQuery, ViolationLife,
 };
+use crate::vitals::StoreCounts;
 
 /// Checks everything that does not need a medium; `new` makes an empty store.
 pub fn check_store(new: &dyn Fn() -> Box<dyn Store>) {
@@ -30,10 +32,16 @@ pub fn check_store(new: &dyn Fn() -> Box<dyn Store>) {
     lists_active_violations(&*new());
     pages_active_violations_under_insertion(&*new());
     verifies_active_record_and_all_events(&*new());
+    tells_the_life_of_a_violation(&*new());
+    counts_alarms_by_device(&*new());
+    names_the_metrics_of_a_device(&*new());
     appends_a_datapoint_once(&*new());
     pages_datapoints_under_insertion(&*new());
     replays_in_the_order_of_time(&*new());
+    replays_until_the_visitor_has_seen_enough(&*new());
     gives_due_deliveries_in_order(&*new());
+    lists_deliveries_of_a_topic(&*new());
+    counts_what_waits(&*new());
     prunes_what_is_older(&*new());
     refuses_foreign_page_tokens(&*new());
     takes_batches_from_many_threads(&*new());
@@ -396,6 +404,87 @@ fn verifies_active_record_and_all_events(store: &dyn Store) {
     assert_eq!(all_active(store, &scope(), &all_violations()), [active_violation(1, at(1))]);
 }
 
+fn tells_the_life_of_a_violation(store: &dyn Store) {
+    let life = |number| store.violation(&scope(), &violation_id(number)).unwrap();
+    assert_eq!(life(1), ViolationLife::default());
+    let raised = violation_event(1, ViolationEventType::InAlarm, at(10));
+    let cleared = violation_event(1, ViolationEventType::AlarmCleared, at(20));
+    let active = active_violation(1, at(10));
+    store
+        .commit(&[
+            Change::Put(scope(), Record::ActiveViolation(active.clone())),
+            Change::AppendViolationEvent(scope(), raised.clone()),
+            Change::AppendViolationEvent(scope(), violation_event(2, ViolationEventType::InAlarm, at(5))),
+            Change::AppendViolationEvent(other_scope(), violation_event(1, ViolationEventType::InAlarm, at(1))),
+        ])
+        .unwrap();
+    assert_eq!(life(1), ViolationLife { active: Some(active), events: vec![raised.clone()] });
+    assert_eq!(life(2).active, None);
+    store
+        .commit(&[
+            Change::Delete(scope(), RecordKey::ActiveViolation(violation_id(1))),
+            Change::AppendViolationEvent(scope(), cleared.clone()),
+        ])
+        .unwrap();
+    assert_eq!(life(1), ViolationLife { active: None, events: vec![raised, cleared] });
+}
+
+fn counts_alarms_by_device(store: &dyn Store) {
+    assert_eq!(store.alarm_totals(&scope(), 10).unwrap(), AlarmTotals::default());
+    let put = |number, device: &str, started_at, change: &dyn Fn(&mut ActiveViolation)| {
+        let mut violation = active_violation(number, at(started_at));
+        violation.reporter = reporter(device);
+        change(&mut violation);
+        store.commit(&[Change::Put(scope(), Record::ActiveViolation(violation))]).unwrap();
+    };
+    put(1, "quiet", 50, &|violation| violation.verification = VerificationState::FalsePositive);
+    put(2, "loud", 10, &|_| ());
+    put(3, "loud", 20, &|_| ());
+    put(4, "loud", 30, &|violation| violation.behavior.suppress_alerts = true);
+    put(5, "new", 40, &|_| ());
+    let counts = |active, unverified, suppressed, latest_at| AlarmCounts {
+        active,
+        unverified,
+        suppressed,
+        latest_at: at(latest_at),
+    };
+    let expected = AlarmTotals {
+        all: counts(5, 3, 1, 50),
+        reporters: 3,
+        of_reporters: vec![
+            (reporter("loud"), counts(3, 2, 1, 30)),
+            (reporter("new"), counts(1, 1, 0, 40)),
+            (reporter("quiet"), counts(1, 0, 0, 50)),
+        ],
+    };
+    assert_eq!(store.alarm_totals(&scope(), 10).unwrap(), expected);
+    let first = AlarmTotals { of_reporters: expected.of_reporters[..1].to_vec(), ..expected };
+    assert_eq!(store.alarm_totals(&scope(), 1).unwrap(), first);
+    assert_eq!(store.alarm_totals(&other_scope(), 10).unwrap(), AlarmTotals::default());
+}
+
+fn names_the_metrics_of_a_device(store: &dyn Store) {
+    let measured = |device, limit| store.measured(&scope(), &reporter(device), limit).unwrap();
+    assert_eq!(measured("MyDevice", 10), []);
+    let ports = Metric::Device(DeviceMetric::NumListeningTcpPorts);
+    let value = |device, metric: &Metric, time| {
+        Change::AppendDatapoint(scope(), datapoint(device, metric.clone(), MetricValue::Count(1), at(time)))
+    };
+    store
+        .commit(&[
+            value("MyDevice", &ports, 30),
+            value("MyDevice", &bytes_out(), 20),
+            value("MyDevice", &bytes_out(), 10),
+            value("Other", &ports, 40),
+        ])
+        .unwrap();
+    assert_eq!(measured("MyDevice", 10), [(bytes_out(), at(20)), (ports.clone(), at(30))]);
+    assert_eq!(measured("MyDevice", 1), [(bytes_out(), at(20))]);
+    assert_eq!(measured("Other", 10), [(ports, at(40))]);
+    store.prune(at(25)).unwrap();
+    assert_eq!(measured("MyDevice", 10).len(), 1);
+}
+
 fn appends_a_datapoint_once(store: &dyn Store) {
     let value = |value, time| datapoint("MyDevice", bytes_out(), MetricValue::Count(value), at(time));
     let append = |datapoint: &Datapoint| Change::AppendDatapoint(scope(), datapoint.clone());
@@ -453,9 +542,42 @@ fn replays_in_the_order_of_time(store: &dyn Store) {
         .replay_datapoints(at(0), &mut |scope, datapoint| {
             visits += 1;
             store.commit(&[Change::AppendDatapoint(scope, datapoint)]).unwrap();
+            ControlFlow::Continue(())
         })
         .unwrap();
     assert_eq!(visits, times.len());
+}
+
+fn replays_until_the_visitor_has_seen_enough(store: &dyn Store) {
+    let value = |time| Change::AppendDatapoint(scope(), datapoint("d", bytes_out(), MetricValue::Count(1), at(time)));
+    store.commit(&[1, 2, 3, 4].map(value)).unwrap();
+    let mut seen = Vec::new();
+    let mut visit = |_: Scope, datapoint: Datapoint| {
+        seen.push(datapoint.at.unix_millis());
+        if seen.len() == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    store.replay_datapoints(at(0), &mut visit).unwrap();
+    assert_eq!(seen, [1, 2]);
+    assert_eq!(replayed(store, at(0)).len(), 4, "the next one sees all of them again");
+}
+
+fn counts_what_waits(store: &dyn Store) {
+    assert_eq!(store.counts().unwrap(), StoreCounts::default());
+    store.commit(&sample_batch()).unwrap();
+    let counts = store.counts().unwrap();
+    let is_active = |change: &Change| matches!(change, Change::Put(_, Record::ActiveViolation(_)));
+    assert_eq!(counts.violations_active, sample_batch().iter().filter(|change| is_active(change)).count() as u64);
+    let deliveries: Vec<_> = sample_batch()
+        .into_iter()
+        .filter_map(|change| match change {
+            Change::PutDelivery(delivery) => Some(delivery),
+            _ => None,
+        })
+        .collect();
+    let waiting = deliveries.iter().filter(|delivery| matches!(delivery.state, DeliveryState::Due(_)));
+    assert_eq!(counts.deliveries_waiting, waiting.clone().count() as u64);
+    assert_eq!(counts.deliveries_waiting_since, waiting.map(|delivery| delivery.created_at).min());
+    assert_eq!(counts.deliveries_dead + counts.deliveries_waiting, deliveries.len() as u64);
 }
 
 fn gives_due_deliveries_in_order(store: &dyn Store) {
@@ -487,6 +609,35 @@ fn gives_due_deliveries_in_order(store: &dyn Store) {
         assert_eq!(numbers(1000, 100), [uuid(9), uuid(3)]);
     }
     assert_eq!(store.deliveries_due(at(1000), 100).unwrap()[1], retried);
+}
+
+fn lists_deliveries_of_a_topic(store: &dyn Store) {
+    let of_topic = |number: u32, topic: &str, state, time| {
+        let mut delivery = delivery(number, state);
+        delivery.notification.topic = scope().arn("sns", topic);
+        delivery.created_at = at(time);
+        delivery
+    };
+    let (due, dead) = (DeliveryState::Due(at(100)), DeliveryState::Dead(at(50)));
+    let all = [
+        of_topic(1, "Alarms", due, 10),
+        of_topic(2, "Alarms", dead, 30),
+        of_topic(3, "Others", due, 20),
+        of_topic(4, "Alarms", due, 30),
+        of_topic(5, "Alarms", due, 20),
+    ];
+    store.commit(&all.clone().map(Change::PutDelivery)).unwrap();
+    let arn = scope().arn("sns", "Alarms");
+    let listed: Vec<Delivery> = all_pages(2, &|page| store.deliveries_of_topic(&arn, page));
+    assert_eq!(listed, [3, 1, 4, 0].map(|place: usize| all[place].clone()));
+    // Pages are stable when something comes, and when something is done.
+    let first = store.deliveries_of_topic(&arn, &Page { after: None, limit: 2 }).unwrap();
+    let done = Change::DeleteDelivery(all[1].id.clone());
+    store.commit(&[Change::PutDelivery(of_topic(6, "Alarms", due, 40)), done]).unwrap();
+    let rest = store.deliveries_of_topic(&arn, &Page { after: first.next, limit: 10 }).unwrap();
+    assert_eq!(rest.items, [4, 0].map(|place: usize| all[place].clone()));
+    assert_eq!(rest.next, None);
+    assert!(all_pages(2, &|page| store.deliveries_of_topic(&other_scope().arn("sns", "Alarms"), page)).is_empty());
 }
 
 fn prunes_what_is_older(store: &dyn Store) {
@@ -536,6 +687,8 @@ fn refuses_foreign_page_tokens(store: &dyn Store) {
         assert!(is_refused(active), "active violations took {token:?}");
         let values = store.datapoints(&scope(), &values_of_my_device(), &page(token)).map(drop);
         assert!(is_refused(values), "values took {token:?}");
+        let deliveries = store.deliveries_of_topic(&scope().arn("sns", "Alarms"), &page(token)).map(drop);
+        assert!(is_refused(deliveries), "deliveries took {token:?}");
         if token != of_events.0 {
             let events = store.violation_events(&scope(), &all_time(), &page(token)).map(drop);
             assert!(is_refused(events), "events took {token:?}");
@@ -627,6 +780,10 @@ fn all_pages<T>(limit: usize, list: &dyn Fn(&Page) -> Result<Paged<T>, StoreErro
 
 fn replayed(store: &dyn Store, since: Timestamp) -> Vec<(Scope, Datapoint)> {
     let mut seen = Vec::new();
-    store.replay_datapoints(since, &mut |scope, datapoint| seen.push((scope, datapoint))).unwrap();
+    let mut visit = |scope, datapoint| {
+        seen.push((scope, datapoint));
+        ControlFlow::Continue(())
+    };
+    store.replay_datapoints(since, &mut visit).unwrap();
     seen
 }

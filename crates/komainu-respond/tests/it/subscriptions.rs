@@ -205,7 +205,7 @@ fn attributes() {
     assert!(!set(&mut world, "FilterPolicy", Some("{}")).contains_key("FilterPolicy"));
 
     let listed = world.topics.subscriptions_after(None, None, 10, world.now).0;
-    assert_eq!(shown_endpoint(&listed[0]), "https://****:****@example.com/hook");
+    assert_eq!(shown_endpoint(&listed[0].endpoint), "https://****:****@example.com/hook");
 }
 
 #[test]
