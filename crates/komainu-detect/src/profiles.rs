@@ -244,6 +244,23 @@ impl Profiles {
         Ok(self.put(profile))
     }
 
+    /// Lets a profile that was just made or changed be for these targets and no others. Whether their groups exist is for the
+    /// caller to know. The profile's version stays.
+    pub fn retarget(
+        &self,
+        profile: &SecurityProfile,
+        targets: BTreeSet<DetectTarget>,
+    ) -> Result<(Arc<SecurityProfile>, Vec<Change>), ProfileError> {
+        for target in targets.iter() {
+            let others = self.of_target(target).filter(|other| other.name != profile.name);
+            if others.count() >= PROFILES_PER_TARGET_MAX {
+                let what = "security profiles for one target";
+                return Err(ProfileError::LimitExceeded { what, max: PROFILES_PER_TARGET_MAX });
+            }
+        }
+        Ok(self.put(SecurityProfile { targets, ..profile.clone() }))
+    }
+
     /// Removes a profile and its attachments. Removing what is not there is no error (AWS IoT API reference,
     /// DeleteSecurityProfile, knows no ResourceNotFoundException).
     pub fn delete(&self, name: &ProfileName, expected_version: Option<u64>) -> Result<((), Vec<Change>), ProfileError> {
@@ -331,6 +348,16 @@ impl Profiles {
         problems.extend(validate(&profile.behaviors, self.rules));
         if problems.is_empty() { Ok(()) } else { Err(ProfileError::Invalid { problems }) }
     }
+}
+
+/// Whether a device is one of those that a profile with these targets is for. `groups` are its groups and those above them.
+pub fn is_for(targets: &BTreeSet<DetectTarget>, registered: bool, groups: &[GroupName]) -> bool {
+    targets.iter().any(|target| match target {
+        DetectTarget::AllThings => true,
+        DetectTarget::RegisteredThings => registered,
+        DetectTarget::UnregisteredThings => !registered,
+        DetectTarget::Group(group) => groups.contains(group),
+    })
 }
 
 fn check_version(profile: &SecurityProfile, expected: Option<u64>) -> Result<(), ProfileError> {

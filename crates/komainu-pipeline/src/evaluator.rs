@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use komainu_detect::{
@@ -13,8 +14,8 @@ use komainu_model::{
     Timestamp, ViolationEvent, ViolationEventType, ViolationId,
 };
 use komainu_ports::{
-    ActiveViolationQuery, AlertRouter, Directory, MeterReading, Page, PageToken, ReportEncoding, ReportMessage,
-    SightingQuery, Store, StoreError,
+    ActiveViolationQuery, AlertRouter, ChangeObserver, Directory, MeterReading, Page, PageToken, ReportEncoding,
+    ReportMessage, SightingQuery, Store, StoreError,
 };
 use komainu_report::{
     Accepted, CustomValue, Encoding, Parsed, Problem, Rejected, RejectionCode, Report, parse_cbor, parse_json,
@@ -44,6 +45,7 @@ pub(crate) struct Evaluator {
     directory: Arc<dyn Directory>,
     router: Arc<dyn AlertRouter>,
     indicators: Arc<Indicators>,
+    observers: Vec<Arc<dyn ChangeObserver>>,
     history: std::time::Duration,
     /// Where looking back stopped within the contacts of an indicator.
     looking_back: Option<(IndicatorId, PageToken)>,
@@ -98,6 +100,7 @@ impl Evaluator {
         ports.store.replay_datapoints(now.minus(horizon), &mut |scope, datapoint| {
             detector.replay(&FleetOf(directory), &scope, &datapoint);
             values += 1;
+            ControlFlow::Continue(())
         })?;
         let mut found = Found::default();
         detector.restored(&FleetOf(directory), now, &mut found);
@@ -107,6 +110,7 @@ impl Evaluator {
             directory: ports.directory.clone(),
             router: ports.router.clone(),
             indicators: ports.indicators.clone(),
+            observers: ports.observers.clone(),
             history: config.history,
             looking_back: None,
             hasher: ahash::RandomState::with_seeds(1, 2, 3, 4),
@@ -332,6 +336,7 @@ impl Evaluator {
         changes.extend(deliveries);
         if !changes.is_empty() {
             self.store.commit(&changes)?;
+            self.observers.iter().for_each(|observer| observer.committed(&changes));
         }
         Ok(has_deliveries)
     }

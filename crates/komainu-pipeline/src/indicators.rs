@@ -84,18 +84,6 @@ impl Indicators {
         &*self.shelf
     }
 
-    /// Takes an indicator back; `None` when there is none. Blocks.
-    pub fn revoke(&self, id: IndicatorId, reason: Option<&str>) -> Result<Option<Indicator>, StoreError> {
-        let _turn = self.turn.lock();
-        let Some(known) = self.shelf.indicator(id)? else { return Ok(None) };
-        let indicator = revoked(&known, reason, self.clock.now());
-        self.store.commit(&[Change::Indicators(IndicatorChange::Put(indicator.clone()))])?;
-        self.change_set(|set| set.remove(&indicator.value, id));
-        self.note_next_over()?;
-        tracing::info!(event = "pipeline.indicator_revoked", indicator = %id, value = %indicator.value, "indicator revoked");
-        Ok(Some(indicator))
-    }
-
     /// Has what devices reported before looked through once more; `None` when there is no such active indicator. Blocks.
     pub fn look_back_again(&self, id: IndicatorId) -> Result<Option<Indicator>, StoreError> {
         let _turn = self.turn.lock();
@@ -205,6 +193,17 @@ impl IndicatorSink for Indicators {
         let event = "pipeline.indicators_taught";
         tracing::info!(event, new, known, refused = refused_count, refused_dropped, "indicators taught");
         Ok(taught)
+    }
+
+    fn revoke(&self, id: IndicatorId, reason: Option<&str>) -> Result<Option<Indicator>, StoreError> {
+        let _turn = self.turn.lock();
+        let Some(known) = self.shelf.indicator(id)? else { return Ok(None) };
+        let indicator = revoked(&known, reason, self.clock.now());
+        self.store.commit(&[Change::Indicators(IndicatorChange::Put(indicator.clone()))])?;
+        self.change_set(|set| set.remove(&indicator.value, id));
+        self.note_next_over()?;
+        tracing::info!(event = "pipeline.indicator_revoked", indicator = %id, value = %indicator.value, "indicator revoked");
+        Ok(Some(indicator))
     }
 }
 

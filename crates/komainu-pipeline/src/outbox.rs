@@ -5,10 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use komainu_model::{Change, Delivery, DeliveryState, Protocol, Timestamp};
-use komainu_ports::{Clock, Courier, DeliveryOutcome, Store, StoreError};
+use komainu_ports::{Clock, Courier, DeliveryCounts, DeliveryOutcome, Store, StoreError};
 use komainu_respond::retry_at;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
@@ -25,7 +26,23 @@ const STORE_PAUSE: Duration = Duration::from_secs(1);
 /// To whom a message goes.
 type Receiver = (Protocol, String);
 
+/// What became of messages since the start.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    done: AtomicU64,
+    retried: AtomicU64,
+    dead: AtomicU64,
+}
+
+impl Tally {
+    pub(crate) fn counts(&self) -> DeliveryCounts {
+        let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        DeliveryCounts { done: of(&self.done), retried: of(&self.retried), dead: of(&self.dead) }
+    }
+}
+
 pub(crate) struct Outbox {
+    tally: Arc<Tally>,
     store: Arc<dyn Store>,
     courier: Arc<dyn Courier>,
     clock: Arc<dyn Clock>,
@@ -37,8 +54,9 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    pub(crate) fn new(config: &PipelineConfig, ports: &PipelinePorts) -> Self {
+    pub(crate) fn new(config: &PipelineConfig, ports: &PipelinePorts, tally: Arc<Tally>) -> Self {
         Self {
+            tally,
             store: ports.store.clone(),
             courier: ports.courier.clone(),
             clock: ports.clock.clone(),
@@ -112,8 +130,8 @@ impl Outbox {
             }
             let Some(queue) = queues.remove(&receiver) else { continue };
             self.busy.insert(receiver.clone());
-            let attempt =
-                Attempts { store: self.store.clone(), courier: self.courier.clone(), clock: self.clock.clone() };
+            let (store, courier, clock) = (self.store.clone(), self.courier.clone(), self.clock.clone());
+            let attempt = Attempts { tally: self.tally.clone(), store, courier, clock };
             self.attempts.spawn(async move {
                 attempt.deliver(queue).await;
                 receiver
@@ -127,6 +145,7 @@ impl Outbox {
 
 /// Delivers to one receiver.
 struct Attempts {
+    tally: Arc<Tally>,
     store: Arc<dyn Store>,
     courier: Arc<dyn Courier>,
     clock: Arc<dyn Clock>,
@@ -141,14 +160,23 @@ impl Attempts {
             let now = self.clock.now();
             let (changes, go_on) = match outcome {
                 DeliveryOutcome::Done => {
+                    self.tally.done.fetch_add(1, Ordering::Relaxed);
                     let (id, protocol) = (&delivery.id, delivery.protocol.as_str());
                     tracing::info!(event = "pipeline.delivered", delivery = %id, protocol, "message delivered");
                     (vec![Change::DeleteDelivery(delivery.id)], true)
                 }
-                DeliveryOutcome::Gone { error } => (vec![Change::PutDelivery(given_up(delivery, error, now))], true),
+                DeliveryOutcome::Gone { error } => {
+                    self.tally.dead.fetch_add(1, Ordering::Relaxed);
+                    (vec![Change::PutDelivery(given_up(delivery, error, now))], true)
+                }
                 DeliveryOutcome::Retry { error } => {
                     let failed = tried_again(delivery, error, now);
                     let state = failed.state;
+                    let count = match state {
+                        DeliveryState::Due(_) => &self.tally.retried,
+                        DeliveryState::Dead(_) => &self.tally.dead,
+                    };
+                    count.fetch_add(1, Ordering::Relaxed);
                     let mut changes = vec![Change::PutDelivery(failed)];
                     if let DeliveryState::Due(_) = state {
                         // What comes after it waits with it, and is out of the way of others meanwhile.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use komainu_detect::DetectorLimits;
 use komainu_ports::{
-    AlertRouter, BoxFuture, Broker, Clock, Courier, Directory, Lake, LakeFeed, ReportMessage, ReportSink,
-    ReportSinkError, Store, StoreError,
+    AlertRouter, BoxFuture, Broker, ChangeObserver, Clock, Courier, DeliveryCounts, Directory, Lake, LakeFeed,
+    ReportMessage, ReportSink, ReportSinkError, Store, StoreError,
 };
 use tokio::sync::{Mutex, Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -15,7 +15,7 @@ use crate::evaluator::Evaluator;
 use crate::indicators::Indicators;
 use crate::lake::LakeWorker;
 use crate::maintenance::Maintenance;
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, Tally};
 use crate::reports::{ReportWorker, Submission};
 
 /// A report waits so long for a place in the queue before its device is told to come again. Shorter than the time
@@ -72,6 +72,8 @@ pub struct PipelinePorts {
     pub lake_feed: Arc<dyn LakeFeed>,
     /// Where what devices reported is counted.
     pub lake: Arc<dyn Lake>,
+    /// Who hears of what was committed about violations, after it is durable.
+    pub observers: Vec<Arc<dyn ChangeObserver>>,
     /// Notified when somebody else put a message into the outbox.
     pub outbox: Arc<Notify>,
 }
@@ -83,6 +85,7 @@ pub struct StartError(#[from] StoreError);
 
 /// The running workers.
 pub struct Pipeline {
+    tally: Arc<Tally>,
     reports: mpsc::Sender<Submission>,
     stop: watch::Sender<bool>,
     workers: Mutex<JoinSet<()>>,
@@ -97,10 +100,16 @@ impl Pipeline {
         let mut workers = JoinSet::new();
         let worker = ReportWorker::new(config.clone(), ports.clone(), evaluator, queue);
         workers.spawn(worker.run(stopping.clone()));
-        workers.spawn(Outbox::new(&config, &ports).run(stopping.clone()));
+        let tally = Arc::new(Tally::default());
+        workers.spawn(Outbox::new(&config, &ports, tally.clone()).run(stopping.clone()));
         workers.spawn(LakeWorker::new(&ports).run(stopping.clone()));
         workers.spawn(Maintenance::new(&config, &ports).run(stopping));
-        Ok(Arc::new(Self { reports, stop, workers: Mutex::new(workers) }))
+        Ok(Arc::new(Self { tally, reports, stop, workers: Mutex::new(workers) }))
+    }
+
+    /// What became of messages since the start.
+    pub fn deliveries(&self) -> DeliveryCounts {
+        self.tally.counts()
     }
 
     /// Stops taking reports, finishes what is held, and waits for the workers to end, ten seconds at most.

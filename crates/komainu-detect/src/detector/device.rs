@@ -136,6 +136,8 @@ impl Device {
                 }
                 if let Some(alarm) = slot.alarm.as_deref_mut() {
                     alarm.profile = Some(new.profile(rule).clone());
+                    // Whether anybody is told is decided now; what was violated stays as it was.
+                    alarm.active.behavior.suppress_alerts = new.behavior(rule).suppress_alerts;
                 }
                 slot
             })

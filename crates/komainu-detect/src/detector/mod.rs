@@ -24,6 +24,7 @@ use komainu_model::{
 pub use device::REPEAT_MS_MAX;
 use device::{Device, IDLE_MS_MAX};
 pub use input::{Fleet, Judged, Meter, Note, ReportOutcome, Sample, Sink, ValueRef, ViolationStep};
+pub use program::Yardstick;
 use program::{KEEP_WINDOW_MS, Program};
 pub use slot::ALARM_WITHOUT_DATA_MS_MAX;
 use slot::{Alarm, Turn, ended, raised};
@@ -218,15 +219,20 @@ impl Detector {
 
     /// A stored value, in the order of their times.
     pub fn replay(&mut self, fleet: &dyn Fleet, scope: &Scope, datapoint: &Datapoint) {
-        let sink = &mut Muted;
+        if let Some(replay) = &mut self.replay {
+            replay.newest_ms = replay.newest_ms.max(datapoint.at.unix_millis());
+        }
+        self.stored(fleet, scope, datapoint, &mut Muted);
+    }
+
+    /// Judges a stored value, in the order of their times; `sink` hears what follows, but for values that are replayed for a
+    /// restart.
+    pub(crate) fn stored(&mut self, fleet: &dyn Fleet, scope: &Scope, datapoint: &Datapoint, sink: &mut dyn Sink) {
         let at_ms = datapoint.at.unix_millis();
         // What the gateway measured was stored when its window had ended, and belongs before that.
         let reached_ms = if matches!(datapoint.metric, Metric::Cloud(_)) { at_ms - 1 } else { at_ms };
         self.watermark_ms = self.watermark_ms.max(reached_ms);
         self.run_timers(self.watermark_ms, sink);
-        if let Some(replay) = &mut self.replay {
-            replay.newest_ms = replay.newest_ms.max(at_ms);
-        }
         if let Some(place) = self.place_of(fleet, scope, &datapoint.reporter, at_ms, sink) {
             self.with_device(place, sink, |device, turn| device.replay(turn, datapoint));
         }
@@ -504,7 +510,7 @@ fn invalidate(turn: &mut Turn<'_>, active: &ActiveViolation, now: Timestamp) {
 }
 
 /// Listens to a replay: what it hears has been told before.
-struct Muted;
+pub(crate) struct Muted;
 
 impl Sink for Muted {
     fn datapoint(&mut self, _: &Scope, _: &ReporterName, _: &Metric, _: ValueRef<'_>, _: Timestamp) {}

@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use komainu_model::{Behavior, CloudMetric, DeviceMetric, KomainuMetric, Metric, MetricName, SecurityProfile};
+use komainu_model::{
+    Behavior, CloudMetric, DeviceMetric, KomainuMetric, Metric, MetricName, MetricValue, SecurityProfile,
+};
 
+use super::input::ValueRef;
 use super::judge::Judge;
 
 /// Values of metrics that the gateway measures are kept at least so often: AWS's shortest window.
@@ -49,6 +52,29 @@ pub(crate) struct Rule {
     pub(crate) datapoints_to_clear: u8,
     profile: u32,
     behavior: u32,
+}
+
+/// What a behavior says of values that were kept, one by one.
+#[derive(Debug)]
+pub struct Yardstick(Rule);
+
+impl Yardstick {
+    /// Of a behavior that judges something.
+    pub fn new(behavior: &Behavior) -> Option<Self> {
+        Rule::new(0, 0, behavior).map(Self)
+    }
+
+    /// Whether the behavior judges sums over a window: what is kept of them are their parts.
+    pub fn is_of_sums(&self) -> bool {
+        matches!(self.0.input, Input::DeviceSum(_) | Input::CloudSum(_))
+    }
+
+    /// Whether a value violates the behavior by itself. A part of a sum does when the sum can be nothing but a violation,
+    /// whatever else is added to it.
+    pub fn is_violated_by(&self, value: &MetricValue) -> bool {
+        let judge = &self.0.judge;
+        judge.conforms(ValueRef::of(value)) == Some(false) && (!self.is_of_sums() || judge.bounds_above())
+    }
 }
 
 /// What a rule judges.
@@ -163,5 +189,50 @@ impl Rule {
             profile,
             behavior: behavior_index,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use komainu_model::{BehaviorName, Comparison, Criteria, ExpectedValue};
+
+    use super::*;
+
+    #[test]
+    fn a_part_of_a_sum_is_told_when_nothing_can_mend_it() {
+        let check = |metric: &str, expected: ExpectedValue, value: MetricValue, is_violated: bool| {
+            let behavior = Behavior {
+                name: BehaviorName::parse("b").unwrap(),
+                metric: Metric::parse(metric).unwrap(),
+                criteria: Some(Criteria {
+                    expected,
+                    duration_s: Some(300),
+                    datapoints_to_alarm: 1,
+                    datapoints_to_clear: 1,
+                }),
+                suppress_alerts: false,
+                export_metric: false,
+            };
+            let told = Yardstick::new(&behavior).unwrap().is_violated_by(&value);
+            assert_eq!(told, is_violated, "{behavior:?} {value:?}");
+        };
+        let count = |comparison, limit| ExpectedValue::Count(comparison, limit);
+        let (less, more) = (Comparison::LessThan, Comparison::GreaterThan);
+        check("aws:all-bytes-out", count(less, 10), MetricValue::Count(10), true);
+        check("aws:all-bytes-out", count(less, 10), MetricValue::Count(9), false);
+        check("aws:all-bytes-out", count(more, 10), MetricValue::Count(9), false);
+        check("aws:num-listening-tcp-ports", count(more, 10), MetricValue::Count(9), true);
+        let ports = ExpectedValue::Ports { within: true, set: vec![80, 22] };
+        check("aws:listening-tcp-ports", ports.clone(), MetricValue::Ports(vec![22, 23]), true);
+        check("aws:listening-tcp-ports", ports.clone(), MetricValue::Ports(vec![22]), false);
+        check("aws:listening-tcp-ports", ports, MetricValue::Count(1), false);
+    }
+
+    #[test]
+    fn a_behavior_that_judges_nothing_has_no_yardstick() {
+        let metric = Metric::Device(DeviceMetric::AllBytesIn);
+        let name = BehaviorName::parse("b").unwrap();
+        let behavior = Behavior { name, metric, criteria: None, suppress_alerts: false, export_metric: false };
+        assert!(Yardstick::new(&behavior).is_none());
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use komainu_detect::{Detector, DetectorLimits, Sample};
-use komainu_model::VerificationState;
+use komainu_model::{SecurityProfile, VerificationState};
 
 use crate::world::{Log, World, profile, scope, seconds};
 
@@ -102,6 +102,22 @@ fn a_new_limit_counts_from_the_next_datapoint() {
     world.set_profiles(vec![profile("p", &["b aws:num-listening-tcp-ports <= 10 a2"])]);
     ports(&mut world, 3.0, 9);
     world.found(&["3 cleared b Count(9)"]);
+}
+
+#[test]
+fn whether_people_are_told_follows_the_profile() {
+    let mut world = World::new(&["b aws:num-listening-tcp-ports <= 3"]);
+    ports(&mut world, 1.0, 9);
+    let suppressed = |world: &World| {
+        let mut active = world.log.stored.active.values();
+        active.next().map(|violation| violation.behavior.suppress_alerts)
+    };
+    assert_eq!(suppressed(&world), Some(false));
+    let mut changed = SecurityProfile::clone(&world.fleet.profiles[0]);
+    changed.behaviors[0].suppress_alerts = true;
+    world.set_profiles(vec![Arc::new(changed)]);
+    ports(&mut world, 2.0, 10);
+    assert_eq!(suppressed(&world), Some(true));
 }
 
 #[test]

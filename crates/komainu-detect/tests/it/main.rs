@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed expectation of a test ends it")]
 
 mod alarm;
+mod back_test;
 mod behavior;
 mod cloud;
 mod judge;

@@ -6,7 +6,7 @@ use komainu_model::Timestamp;
 
 use crate::world::{Log, Stored, TestFleet, profile, reporter, scope};
 
-const BEHAVIORS: [&str; 6] = [
+pub(crate) const BEHAVIORS: [&str; 6] = [
     "bytes aws:all-bytes-out < 10000 300 a2 c2",
     "alive aws:all-bytes-out > 100 600",
     "packets aws:all-packets-in <= 500 900 c3",
@@ -35,7 +35,7 @@ impl Chance {
 }
 
 /// One run. `restarts` says how often of 100 arrivals the server is killed after.
-fn run(seed: u64, restarts: u64) -> Stored {
+pub(crate) fn run(seed: u64, restarts: u64) -> Stored {
     let fleet = TestFleet { generation: 1, registered: true, profiles: vec![profile("p", &BEHAVIORS)] };
     let start_ms = 1_700_000_000_000;
     let mut log = Log::default();

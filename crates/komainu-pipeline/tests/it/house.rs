@@ -15,8 +15,9 @@ use komainu_model::{
 use komainu_pipeline::{Indicators, Pipeline, PipelineConfig, PipelinePorts};
 use komainu_ports::{
     ActiveViolationQuery, AlertRouter, BoxFuture, Broker, BrokerError, ByteStream, Clock, Courier, DeliveryOutcome,
-    DeviceProfiles, Directory, MemoryLake, MemoryStore, MeterReading, OutboundMessage, Page, PeerInfo, Principal,
-    ReportEncoding, ReportMessage, ReportSink, ReportSinkError, Store, ViolationEventQuery, WebSocketIdentity,
+    DeviceProfiles, Directory, MemoryLake, MemoryStore, MeterReading, OutboundMessage, Page, PeerInfo, Presence,
+    Principal, ReportEncoding, ReportMessage, ReportSink, ReportSinkError, Store, ViolationEventQuery,
+    WebSocketIdentity,
 };
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -90,6 +91,7 @@ impl House {
             indicators,
             lake_feed: store.clone(),
             lake: Arc::new(MemoryLake::default()),
+            observers: Vec::new(),
             outbox: Arc::new(Notify::new()),
         };
         let pipeline = Pipeline::start(PipelineConfig::default(), ports.clone()).await.unwrap();
@@ -209,6 +211,12 @@ impl FakeBroker {
             format!("{} {payload}", message.topic)
         };
         self.published().into_iter().map(text).collect()
+    }
+}
+
+impl Presence for FakeBroker {
+    fn is_connected(&self, _: &Scope, _: &ReporterName) -> bool {
+        false
     }
 }
 
