@@ -1,5 +1,6 @@
 //! Who asks: the signature of a request, and the access key that made it.
 
+use hyper::header::{HeaderMap, HeaderName};
 use komainu_aws::sigv4::{Claim, SignatureError, SignedParts, Verified};
 use komainu_model::{AccessKey, AccessKeyId, AccessKeyStatus, Region, Scope};
 
@@ -47,8 +48,45 @@ impl Claimed {
                 "A request with this signature has been carried out already.",
             ));
         }
-        Ok((Caller { scope: self.scope.clone(), key: self.key.id.clone() }, verified))
+        api.control.note_use_of_access_key(&self.key.id);
+        Ok((Caller { scope: self.scope.clone(), key: self.key.id.clone(), role: self.key.role }, verified))
     }
+}
+
+/// Where clients put their key that do not sign.
+const API_KEY: HeaderName = HeaderName::from_static("x-apikey");
+
+/// Why a key in a header opens nothing.
+pub(crate) enum HeaderKeyProblem {
+    /// There is none.
+    Missing,
+    /// There is no such key, or it is not active.
+    Wrong {
+        /// Which one it was, if it could be one.
+        key: Option<AccessKeyId>,
+        /// How many refusals were not logged since the last one; none when this one is not to be logged either.
+        suppressed: Option<u64>,
+    },
+}
+
+/// The key in the header `x-apikey`, as `ID:SECRET`, when it is one of ours and active.
+pub(crate) fn by_header(api: &Api, headers: &HeaderMap) -> Result<AccessKey, HeaderKeyProblem> {
+    let given = headers.get(API_KEY).ok_or(HeaderKeyProblem::Missing)?;
+    let (id, secret) = given.to_str().ok().and_then(|text| text.split_once(':')).unwrap_or_default();
+    let id = AccessKeyId::parse(id).ok();
+    let key = id.as_ref().and_then(|id| api.control.access_key(id));
+    let key = key.filter(|key| match key.status {
+        AccessKeyStatus::Active => {
+            let (right, given) = (key.secret.expose().as_bytes(), secret.as_bytes());
+            aws_lc_rs::constant_time::verify_slices_are_equal(right, given).is_ok()
+        }
+        AccessKeyStatus::Revoked => false,
+    });
+    let Some(key) = key else {
+        return Err(HeaderKeyProblem::Wrong { key: id, suppressed: api.refused_keys.take_now() });
+    };
+    api.control.note_use_of_access_key(&key.id);
+    Ok(key)
 }
 
 impl From<SignatureError> for ApiError {

@@ -8,19 +8,22 @@ mod access_keys;
 mod alerts;
 mod announce;
 mod directory;
+mod fleet;
+mod profile_desk;
 mod state;
+mod topic_desk;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use komainu_detect::ValidationRules;
-use komainu_model::{AccountId, Change, Record, RecordKey, Scope, Timestamp};
+use komainu_model::{AccessKeyId, AccountId, Change, Record, RecordKey, Scope, Timestamp};
 use komainu_ports::{ChangeObserver, Clock, IdSource, Store, StoreError};
 use komainu_respond::RespondRules;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
-pub use access_keys::AccessKeyError;
 use announce::Announcer;
 use directory::PrincipalCache;
 use state::State;
@@ -49,6 +52,8 @@ pub struct ControlPlane {
     state: RwLock<State>,
     generation: AtomicU64,
     principals: PrincipalCache,
+    /// When keys opened something last, since the start.
+    access_keys_used: Mutex<BTreeMap<AccessKeyId, Timestamp>>,
     announcer: Announcer,
     outbox: Arc<Notify>,
 }
@@ -74,6 +79,7 @@ impl ControlPlane {
             state: RwLock::new(state),
             generation: AtomicU64::new(1),
             principals: PrincipalCache::default(),
+            access_keys_used: Mutex::default(),
             announcer: Announcer::default(),
             outbox: Arc::new(Notify::new()),
         }))
@@ -187,5 +193,7 @@ fn alters_directory(change: &Change) -> bool {
     }
 }
 
+#[cfg(test)]
+mod desk_tests;
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use komainu_ports::BoxFuture;
 use tokio::sync::Semaphore;
 
 use crate::error::{ApiError, ErrorKind};
-use crate::{Api, Caller, iot, iot_data, sns, sts};
+use crate::{Api, Caller, iot, iot_data, roles, sns, sts};
 
 /// So many operations run at the same time; others wait for their turn within their request's deadline. Enough to
 /// keep the store busy, few enough that their threads fit a small machine.
@@ -84,7 +84,7 @@ where
 
 /// Every operation that Komainu has.
 pub(crate) struct Handlers {
-    by_name: BTreeMap<(Service, &'static str), Handler>,
+    pub(crate) by_name: BTreeMap<(Service, &'static str), Handler>,
     turns: Semaphore,
 }
 
@@ -105,7 +105,7 @@ impl Handlers {
         Self { by_name, turns: Semaphore::new(OPERATIONS_AT_ONCE_MAX) }
     }
 
-    /// Does an operation.
+    /// Does an operation, if the role of who asks allows it.
     pub(crate) async fn call(&self, service: Service, operation: &Operation, context: CallContext) -> CallResult {
         let Some(Handler(handler)) = self.by_name.get(&(service, operation.name)) else {
             let message = format!(
@@ -115,6 +115,10 @@ impl Handlers {
             );
             return Err(ApiError::new(ErrorKind::NotAvailableYet, message));
         };
+        let least = roles::of_operation(service, operation.name);
+        if context.caller.role < least {
+            return Err(roles::refusal(&context.caller, service, operation.name, least));
+        }
         let _turn = self.turns.acquire().await.map_err(ApiError::internal)?;
         handler(context).await
     }

@@ -56,6 +56,8 @@ pub(crate) enum ErrorKind {
     // Of any service.
     InvalidRequest,
     Unauthorized,
+    /// The access key is right, and its role does not allow this.
+    AccessDenied,
     NotFound,
     Throttled,
     TooLarge,
@@ -101,6 +103,9 @@ impl ErrorKind {
             (Self::Unauthorized, Iot | IotData) => ("UnauthorizedException", 401),
             (Self::Unauthorized, Sns) => ("AuthorizationError", 403),
             (Self::Unauthorized, Sts) => ("AccessDenied", 403),
+            (Self::AccessDenied, Iot | IotData) => ("AccessDeniedException", 403),
+            (Self::AccessDenied, Sns) => ("AuthorizationError", 403),
+            (Self::AccessDenied, Sts) => ("AccessDenied", 403),
             (Self::NotFound, Iot | IotData) => ("ResourceNotFoundException", 404),
             (Self::NotFound, Sns | Sts) => ("NotFound", 404),
             (Self::Throttled, Iot) => ("ThrottlingException", 400),

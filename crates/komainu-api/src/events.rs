@@ -36,6 +36,11 @@ pub(crate) const VIRUSTOTAL_UNAVAILABLE: &str = "virustotal.unavailable";
 /// A document of the laboratory cannot be read.
 pub(crate) const VIRUSTOTAL_UNREADABLE: &str = "virustotal.unreadable";
 
+/// Somebody who reads came with a key that is none.
+pub(crate) const READING_REFUSED: &str = "reading.refused";
+/// What was to be read cannot be.
+pub(crate) const READING_UNAVAILABLE: &str = "reading.unavailable";
+
 /// All of them, for the test.
 #[cfg(test)]
 const ALL: &[&str] = &[
@@ -55,6 +60,8 @@ const ALL: &[&str] = &[
     VIRUSTOTAL_REFUSED,
     VIRUSTOTAL_UNAVAILABLE,
     VIRUSTOTAL_UNREADABLE,
+    READING_REFUSED,
+    READING_UNAVAILABLE,
 ];
 
 #[cfg(test)]
@@ -66,7 +73,7 @@ mod tests {
         let documented: Vec<&str> = include_str!("../../../docs/events.md")
             .lines()
             .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
-            .filter(|name| name.starts_with("hub.") || name.starts_with("virustotal."))
+            .filter(|name| ["hub.", "virustotal.", "reading."].iter().any(|start| name.starts_with(start)))
             .collect();
         assert_eq!(documented, ALL);
     }

@@ -4,7 +4,8 @@
 //! as AWS's services write them. A request is authenticated by its signature ([`auth`]), routed to an operation by
 //! the tables of `komainu-aws`, run by one plain function of the operation's module, and answered as its service
 //! writes outputs and errors ([`dispatch`], [`error`]). What sensors hand in comes with a certificate instead
-//! ([`sensors`]), and VirusTotal's clients ask the laboratory with an access key in a header ([`virustotal`]).
+//! ([`sensors`]), and VirusTotal's clients ask the laboratory with an access key in a header ([`virustotal`]). With
+//! the same header other tools read attacks, alarms and indicators ([`reading`]).
 //!
 //! The crate decides nothing about devices: rules live in the cores (`komainu-registry`, `komainu-detect`,
 //! `komainu-respond`); here their decisions are committed to the store and shown to clients.
@@ -23,7 +24,9 @@ mod iot;
 mod iot_data;
 mod paging;
 mod public;
+mod reading;
 mod request;
+mod roles;
 mod sensors;
 mod server;
 mod sns;
@@ -34,19 +37,20 @@ mod websocket;
 use std::sync::Arc;
 
 use komainu_aws::sigv4::ReplayGuard;
-use komainu_model::{AccessKeyId, Scope};
+use komainu_model::{AccessKeyId, Region, Role, Scope};
 use komainu_ports::{
-    Authority, Broker, Clock, IdSource, Lake, OwnAddresses, SampleIntake, SampleStore, SensorArtifacts, SensorCaptures,
-    SensorRecords, Store,
+    Authority, Broker, Clock, IdSource, IndicatorStore, Lake, LogBudget, OwnAddresses, SampleIntake, SampleStore,
+    SensorArtifacts, SensorCaptures, SensorRecords, Store,
 };
 
-pub use control::{AccessKeyError, ControlPlane, ControlRules};
+pub use control::{ControlPlane, ControlRules};
 use dispatch::Handlers;
 pub use enroll::{EnrollError, EnrolledDevice};
 pub use guard::{GuardError, Guarded};
 use parking_lot::Mutex;
+use reading::ReadingRoom;
+pub use sensors::RecordedSessions;
 use sensors::SensorRoll;
-pub use sensors::{SensorHealth, SensorStatus};
 pub use server::Server;
 use virustotal::Desk;
 
@@ -66,6 +70,8 @@ pub struct ApiParts {
     pub samples: Arc<dyn SampleStore>,
     /// Where samples come in.
     pub intake: Arc<dyn SampleIntake>,
+    /// What devices should not be in contact with.
+    pub indicators: Arc<dyn IndicatorStore>,
     /// Where the captures that they send are kept.
     pub captures: Arc<dyn SensorCaptures>,
     /// Where what they tell of attacks is counted.
@@ -87,6 +93,8 @@ pub struct ApiParts {
 pub struct ApiConfig {
     /// The host name that DescribeEndpoint tells devices; without a port, as AWS has it.
     pub device_endpoint: String,
+    /// The region of what is read over HTTP when nobody says another.
+    pub region: Region,
 }
 
 /// The control plane.
@@ -98,11 +106,14 @@ pub struct Api {
     pub(crate) artifacts: Arc<dyn SensorArtifacts>,
     pub(crate) samples: Arc<dyn SampleStore>,
     pub(crate) intake: Arc<dyn SampleIntake>,
+    pub(crate) indicators: Arc<dyn IndicatorStore>,
     pub(crate) captures: Arc<dyn SensorCaptures>,
     pub(crate) lake: Arc<dyn Lake>,
     pub(crate) own: Arc<OwnAddresses>,
     pub(crate) roll: SensorRoll,
     pub(crate) desk: Desk,
+    pub(crate) reading_room: ReadingRoom,
+    pub(crate) refused_keys: LogBudget,
     pub(crate) broker: Arc<dyn Broker>,
     pub(crate) authority: Arc<dyn Authority>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -114,7 +125,8 @@ pub struct Api {
 impl Api {
     /// A control plane of these parts.
     pub fn new(parts: ApiParts) -> Arc<Self> {
-        let ApiParts { config, control, store, records, artifacts, samples, intake, captures, lake, own, .. } = parts;
+        let ApiParts { config, control, store, records, artifacts, samples, intake, .. } = parts;
+        let ApiParts { indicators, captures, lake, own, .. } = parts;
         let ApiParts { broker, authority, clock, ids, .. } = parts;
         Arc::new(Self {
             config,
@@ -124,11 +136,14 @@ impl Api {
             artifacts,
             samples,
             intake,
+            indicators,
             captures,
             lake,
             own,
             roll: SensorRoll::default(),
             desk: Desk::default(),
+            reading_room: ReadingRoom::default(),
+            refused_keys: LogBudget::default(),
             broker,
             authority,
             clock,
@@ -146,4 +161,6 @@ pub(crate) struct Caller {
     pub(crate) scope: Scope,
     /// The key.
     pub(crate) key: AccessKeyId,
+    /// What its holder may do.
+    pub(crate) role: Role,
 }

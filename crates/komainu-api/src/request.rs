@@ -18,7 +18,7 @@ use tracing::{debug, info, warn};
 use crate::auth::Claimed;
 use crate::dispatch::{CallContext, OwnedRequest};
 use crate::error::{ApiError, ErrorKind};
-use crate::{Api, Caller, iot_data, public, sensors, virustotal, websocket};
+use crate::{Api, Caller, iot_data, public, reading, sensors, virustotal, websocket};
 
 /// The largest body of a request, in bytes. The largest legitimate one is a batch of SNS messages, 256 KiB before it
 /// is percent-encoded into a form.
@@ -54,6 +54,8 @@ pub(crate) async fn answer(
         sensors::answer(&exchange.api, &exchange.peer, request).await
     } else if virustotal::is_meant(&request) {
         virustotal::answer(&exchange.api, &exchange.peer, request).await
+    } else if reading::is_meant(&request) {
+        reading::answer(&exchange.api, &exchange.peer, &request).await
     } else if let Some(response) = public::answer(&exchange.api, &request, &exchange.request_id).await {
         response
     } else if is_device_publish(&request, &exchange.peer) {
@@ -176,7 +178,11 @@ impl Exchange {
         let (code, status) = error.code_and_status(service);
         let (peer, method, path, request_id) =
             (self.peer.address, request.method(), request.uri().path(), &self.request_id);
-        if matches!(error.kind, ErrorKind::UnknownKey | ErrorKind::BadSignature | ErrorKind::Unauthorized) {
+        let is_stranger = matches!(
+            error.kind,
+            ErrorKind::UnknownKey | ErrorKind::BadSignature | ErrorKind::Unauthorized | ErrorKind::AccessDenied
+        );
+        if is_stranger {
             warn!(%peer, %method, path, code, cause = error.message, request_id, "request not authorized");
         } else {
             info!(%peer, %method, path, code, cause = error.message, request_id, "request refused");

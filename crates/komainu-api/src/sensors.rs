@@ -20,6 +20,8 @@ mod lake;
 mod lines;
 mod roll;
 mod samples;
+mod session_lines;
+mod session_log;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,10 +38,9 @@ use komainu_ports::LakeRows;
 use komainu_ports::{BatchKey, BatchStored, Directory, PeerInfo, RecordedSession, SensorKey, SpoolEpoch};
 use tracing::{error, info, warn};
 
-pub use self::health::SensorHealth;
 pub(crate) use self::lake::feed as feed_lake;
 pub(crate) use self::roll::SensorRoll;
-pub use self::roll::SensorStatus;
+pub use self::session_log::RecordedSessions;
 use crate::request::{json, respond};
 use crate::{Api, events};
 
@@ -225,7 +226,7 @@ impl Asked {
             }
             What::NoteHealth => {
                 let body = read_body(body, HEALTH_BYTES_MAX, BODY_READ_S_MAX).await?;
-                let health = SensorHealth::read(&body).map_err(Refusal::Malformed)?;
+                let health = health::read(&body).map_err(Refusal::Malformed)?;
                 api.roll.note_health(&sensor, health);
                 Ok(json(StatusCode::OK, "{}".to_owned()))
             }
@@ -271,6 +272,10 @@ async fn keep_records(
         if let Ok(stored) = stored {
             samples::mention(&taker, &key.sensor, &lines);
             lake::append(&taker, &key, stored, &lines, now);
+            let newest = lines.rsplit(|byte| *byte == b'\n').filter_map(session_lines::time_of).next();
+            if let Some(newest) = newest.filter(|_| stored != BatchStored::Known) {
+                taker.roll.note_clock(&key.sensor, newest, now);
+            }
         }
         stored
     });
@@ -355,9 +360,10 @@ pub(crate) fn fuzz(bytes: &[u8]) {
     for rows in attacks::told(bytes, "tokyo", Timestamp::default()).rows {
         assert!(LakeRows::from_columns(rows.table(), rows.into_columns()).is_ok());
     }
+    session_lines::fuzz(bytes);
     let (mentions, _) = lines::mentions(bytes);
     assert!(mentions.len() <= lines::MENTIONS_MAX);
-    if let Ok(health) = SensorHealth::read(bytes) {
+    if let Ok(health) = health::read(bytes) {
         assert!(health.version.len() <= 64 && health.doors.len() <= 64);
     }
     if captures::check(bytes).is_ok() {

@@ -181,7 +181,7 @@ fn shown_subscription(view: &View<'_>, subscription: &Subscription) -> sns::Subs
         subscription_arn: Some(arn),
         owner: Some(view.topics.scope().account.to_string()),
         protocol: Some(subscription.protocol.as_str().to_owned()),
-        endpoint: Some(shown_endpoint(subscription)),
+        endpoint: Some(shown_endpoint(&subscription.endpoint)),
         topic_arn: Some(view.topics.topic_arn(&subscription.topic).to_string()),
     }
 }

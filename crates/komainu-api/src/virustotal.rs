@@ -29,24 +29,22 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_DISPOSITION, HOST, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::header::{CONTENT_DISPOSITION, HOST, HeaderMap, HeaderValue, RETRY_AFTER};
 use hyper::http::uri::Authority;
 use hyper::{Method, Request, Response, StatusCode};
-use komainu_model::{AccessKeyId, AccessKeyStatus, Confidentiality, SampleDigest};
-use komainu_ports::{ArtifactReadError, LogBudget, PeerInfo, SamplePriority, SamplesError, StoredSample};
+use komainu_model::{AccessKey, AccessKeyId, Confidentiality, Role, SampleDigest};
+use komainu_ports::{ArtifactReadError, PeerInfo, SamplePriority, SamplesError, StoredSample};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tracing::{error, warn};
 
 use self::documents::Documents;
+use crate::auth::{self, HeaderKeyProblem};
 use crate::request::{json, respond};
 use crate::{Api, events};
 
 /// Where all of this is.
 const PREFIX: &str = "/api/v3/";
-
-/// Where VirusTotal's clients put their key.
-const API_KEY: HeaderName = HeaderName::from_static("x-apikey");
 
 /// Clients that are asked to come again are told after how many seconds.
 const RETRY_AFTER_S: &str = "10";
@@ -74,7 +72,6 @@ pub(crate) struct Desk {
     uploads: Arc<Semaphore>,
     downloads: Arc<Semaphore>,
     reads: Arc<Semaphore>,
-    refused: LogBudget,
 }
 
 impl Default for Desk {
@@ -84,7 +81,6 @@ impl Default for Desk {
             uploads: turns(UPLOADS_AT_ONCE_MAX),
             downloads: turns(DOWNLOADS_AT_ONCE_MAX),
             reads: turns(READS_AT_ONCE_MAX),
-            refused: LogBudget::default(),
         }
     }
 }
@@ -100,7 +96,11 @@ pub(crate) async fn answer(api: &Arc<Api>, peer: &PeerInfo, request: Request<Inc
     let answered = async {
         let key = authenticated(api, peer, &head.headers)?;
         let base = Base::of(peer, &head.headers)?;
-        Asked::read(&head.method, head.uri.path())?.answer(api, &base, key, &head.headers, body).await
+        let asked = Asked::read(&head.method, head.uri.path())?;
+        if key.role < asked.least_role() {
+            return Err(Refusal::NeedsRole(asked.least_role()));
+        }
+        asked.answer(api, &base, key.id, &head.headers, body).await
     };
     answered.await.unwrap_or_else(|refusal| refusal.response())
 }
@@ -138,6 +138,8 @@ enum Refusal {
     NoKey,
     /// There is no such key, or it is not active.
     WrongKey,
+    /// The key is right, and its role does not allow this.
+    NeedsRole(Role),
     /// The contents are of a device that is not out yet: they are given to nobody over the network.
     Confidential,
     /// The file is too large.
@@ -171,6 +173,10 @@ impl Refusal {
                 "WrongCredentialsError",
                 "x-apikey is no active access key as ID:SECRET".to_owned(),
             ),
+            Self::NeedsRole(role) => {
+                let message = format!("the access key's role does not allow this, which needs the role {role}");
+                (StatusCode::FORBIDDEN, "ForbiddenError", message)
+            }
             Self::Confidential => (
                 StatusCode::FORBIDDEN,
                 "ForbiddenError",
@@ -196,25 +202,17 @@ impl Refusal {
 }
 
 /// The key of the request, when it is one of ours and active.
-fn authenticated(api: &Api, peer: &PeerInfo, headers: &HeaderMap) -> Result<AccessKeyId, Refusal> {
-    let given = headers.get(API_KEY).ok_or(Refusal::NoKey)?;
-    let (id, secret) = given.to_str().ok().and_then(|text| text.split_once(':')).unwrap_or_default();
-    let id = AccessKeyId::parse(id).ok();
-    let key = id.as_ref().and_then(|id| api.control.access_key(id));
-    let key = key.filter(|key| match key.status {
-        AccessKeyStatus::Active => {
-            let (right, given) = (key.secret.expose().as_bytes(), secret.as_bytes());
-            aws_lc_rs::constant_time::verify_slices_are_equal(right, given).is_ok()
+fn authenticated(api: &Api, peer: &PeerInfo, headers: &HeaderMap) -> Result<AccessKey, Refusal> {
+    auth::by_header(api, headers).map_err(|problem| match problem {
+        HeaderKeyProblem::Missing => Refusal::NoKey,
+        HeaderKeyProblem::Wrong { key, suppressed } => {
+            if let Some(suppressed) = suppressed {
+                let (address, key) = (peer.address, key.as_ref().map(tracing::field::display));
+                warn!(event = events::VIRUSTOTAL_REFUSED, %address, key, suppressed, "access key refused");
+            }
+            Refusal::WrongKey
         }
-        AccessKeyStatus::Revoked => false,
-    });
-    if key.is_none()
-        && let Some(suppressed) = api.desk.refused.take_now()
-    {
-        let (address, key) = (peer.address, id.as_ref().map(tracing::field::display));
-        warn!(event = events::VIRUSTOTAL_REFUSED, %address, key, suppressed, "access key refused");
-    }
-    key.map(|key| key.id).ok_or(Refusal::WrongKey)
+    })
 }
 
 /// Where the client found this API, without a slash at the end. Links that lead elsewhere begin so.
@@ -238,6 +236,19 @@ impl Base {
 }
 
 impl Asked {
+    /// The least role that may ask for it: who looks, looks; handing in is work, and so is taking malware away.
+    const fn least_role(&self) -> Role {
+        match self {
+            Self::TakeIn | Self::UploadUrl | Self::Again(_) | Self::Download(_) => Role::Analyst,
+            Self::File(_)
+            | Self::Behaviours(_)
+            | Self::BehaviourSummary(_)
+            | Self::Behaviour(_)
+            | Self::Analysis(_)
+            | Self::ItemOfAnalysis(_) => Role::Viewer,
+        }
+    }
+
     fn read(method: &Method, path: &str) -> Result<Self, Refusal> {
         let mut parts = path.strip_prefix(PREFIX).unwrap_or_default().split('/');
         let parts = (parts.next(), parts.next(), parts.next(), parts.next());

@@ -10,9 +10,9 @@ use komainu_aws::sigv4::SignedParts;
 use komainu_ports::{PeerInfo, WebSocketIdentity};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use crate::Api;
 use crate::auth::Claimed;
 use crate::error::{ApiError, ErrorKind};
+use crate::{Api, roles};
 
 /// The path AWS serves MQTT over WebSocket on.
 pub(crate) const PATH: &str = "/mqtt";
@@ -51,6 +51,7 @@ pub(crate) fn upgrade(
                 return Err(ApiError::new(ErrorKind::BadSignature, message));
             }
             let (caller, _) = claimed.verify(api, parts)?;
+            roles::check_broker(&caller)?;
             WebSocketIdentity::Operator { key: caller.key, scope: caller.scope }
         }
         (Err(error), Some(certificate)) if error.kind == ErrorKind::MissingAuthentication => {

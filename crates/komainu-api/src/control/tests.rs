@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use komainu_model::{
-    AccessKeyId, AccessKeyStatus, AlertContext, Arn, Behavior, BehaviorName, CertificateId, CertificateMode,
-    CertificateStatus, CloudMetric, GroupName, Metric, PolicyName, PolicyTarget, ProfileName, Protocol, Region,
-    ReporterName, SecretKey, Subscription, SubscriptionId, SubscriptionState, SubscriptionToken, ThingName,
-    ThingPrincipalType, Topic, TopicName, VerificationState, ViolationEvent, ViolationEventType, ViolationId,
+    AccessKeyId, AccessKeyNote, AccessKeyStatus, AlertContext, Arn, Behavior, BehaviorName, CertificateId,
+    CertificateMode, CertificateStatus, CloudMetric, GroupName, Metric, PolicyName, PolicyTarget, ProfileName,
+    Protocol, Region, ReporterName, Role, SecretKey, Subscription, SubscriptionId, SubscriptionState,
+    SubscriptionToken, ThingName, ThingPrincipalType, Topic, TopicName, VerificationState, ViolationEvent,
+    ViolationEventType, ViolationId,
 };
-use komainu_ports::{AlertRouter, Directory, ManualClock, MemoryStore, SeededIds};
+use komainu_ports::conformance_access_keys::check_access_keys;
+use komainu_ports::{AccessKeyError, AccessKeys, AlertRouter, Directory, ManualClock, MemoryStore, SeededIds};
 use komainu_registry::{CreateGroup, CreatePolicy, CreateThing, NewCertificate, RegistryError};
 use komainu_respond::{PublishRequest, RespondError};
 
@@ -269,24 +271,35 @@ fn a_device_is_judged_by_its_name() {
 }
 
 #[test]
+fn the_control_plane_keeps_access_keys() {
+    check_access_keys(&*World::new().control);
+}
+
+#[test]
 fn access_keys_are_made_listed_and_revoked() {
     let world = World::new();
-    let made = world.control.create_access_key().unwrap();
+    let note = |text: &str| AccessKeyNote::parse(text).unwrap();
+    let made = world.control.create(Role::Viewer, note("Grafana")).unwrap();
     assert!(made.id.as_str().starts_with("AKIA") && made.id.as_str().len() == 20, "{}", made.id);
     assert_eq!(made.secret.expose().len(), 40);
     let id = AccessKeyId::parse("AKIAIOSFODNN7EXAMPLE").unwrap();
     let secret = SecretKey::parse("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY").unwrap();
-    world.control.create_access_key_as(id.clone(), secret.clone()).unwrap();
-    let again = world.control.create_access_key_as(id.clone(), secret);
+    world.control.create_as(id.clone(), secret.clone(), Role::Admin, note("")).unwrap();
+    let again = world.control.create_as(id.clone(), secret, Role::Admin, note(""));
     assert!(matches!(again, Err(AccessKeyError::AlreadyExists { .. })));
-    assert_eq!(world.control.access_keys().len(), 2);
-    world.control.revoke_access_key(&id).unwrap();
-    world.control.revoke_access_key(&id).unwrap();
+    assert_eq!(world.control.list().len(), 2);
+    world.control.revoke(&id).unwrap();
+    world.control.revoke(&id).unwrap();
     let world = world.restarted();
     assert_eq!(world.control.access_key(&id).map(|key| key.status), Some(AccessKeyStatus::Revoked));
     assert_eq!(world.control.access_key(&made.id), Some(made));
+    assert_eq!(world.control.list().iter().map(|key| key.used_at).collect::<Vec<_>>(), [None, None]);
+    world.control.note_use_of_access_key(&id);
+    assert_eq!(world.control.list().iter().filter(|key| key.used_at.is_some()).count(), 1);
+    world.control.delete(&id).unwrap();
+    assert_eq!((world.control.access_key(&id), world.restarted().control.list().len()), (None, 1));
     let unknown = AccessKeyId::parse("AKIAIOSFODNN7NOBODYS").unwrap();
-    assert!(matches!(world.control.revoke_access_key(&unknown), Err(AccessKeyError::NotFound { .. })));
+    assert!(matches!(world.control.revoke(&unknown), Err(AccessKeyError::NotFound { .. })));
 }
 
 /// A world with a topic `alarms` and one confirmed subscription by mail.

@@ -1,5 +1,6 @@
 //! What a sensor says of its health.
 
+use komainu_ports::SensorHealth;
 use serde::Deserialize;
 
 /// Characters of a version that are kept.
@@ -8,36 +9,7 @@ const VERSION_CHARS_MAX: usize = 64;
 const DOORS_MAX: usize = 64;
 const DOOR_CHARS_MAX: usize = 64;
 
-/// A sensor's own word: shown to operators, and used for nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct SensorHealth {
-    /// Its version of Komainu.
-    pub version: String,
-    /// How long it has been running, in seconds.
-    pub uptime_s: u64,
-    /// Connections at this moment.
-    pub connections: u64,
-    /// Connections since it started.
-    pub connections_total: u64,
-    /// Connections since it started that a bound kept out.
-    pub refused: u64,
-    /// Bytes in its spool.
-    pub spool_bytes: u64,
-    /// How old the oldest record in its spool is, in seconds.
-    pub spool_age_s: u64,
-    /// Lines since it started that it could not write down.
-    pub lines_lost: u64,
-    /// Captures of sessions that wait for the hub.
-    pub captures: u64,
-    /// Their bytes.
-    pub captures_bytes: u64,
-    /// Captures since it started that it dropped before the hub had them.
-    pub captures_dropped: u64,
-    /// What is open: persona, service and port.
-    pub doors: Vec<String>,
-}
-
-/// The same on the wire. What is not there is zero, and what is not known yet is passed over, so that sensors and hubs
+/// Health on the wire. What is not there is zero, and what is not known yet is passed over, so that sensors and hubs
 /// of different versions understand each other.
 #[derive(Deserialize, Default)]
 #[serde(default)]
@@ -56,31 +28,29 @@ struct Wire {
     doors: Vec<String>,
 }
 
-impl SensorHealth {
-    /// Reads one JSON object.
-    pub(super) fn read(body: &[u8]) -> Result<Self, String> {
-        // An array would pass for the fields in their order.
-        if !body.trim_ascii_start().starts_with(b"{") {
-            return Err("health is no JSON object".to_owned());
-        }
-        let wire: Wire = serde_json::from_slice(body).map_err(|error| format!("health cannot be read: {error}"))?;
-        let Wire { uptime_s, connections, connections_total, refused, spool_bytes, spool_age_s, lines_lost, .. } = wire;
-        let Wire { captures, captures_bytes, captures_dropped, .. } = wire;
-        Ok(Self {
-            version: shown(&wire.version, VERSION_CHARS_MAX),
-            uptime_s,
-            connections,
-            connections_total,
-            refused,
-            spool_bytes,
-            spool_age_s,
-            lines_lost,
-            captures,
-            captures_bytes,
-            captures_dropped,
-            doors: wire.doors.iter().take(DOORS_MAX).map(|door| shown(door, DOOR_CHARS_MAX)).collect(),
-        })
+/// Reads one JSON object.
+pub(super) fn read(body: &[u8]) -> Result<SensorHealth, String> {
+    // An array would pass for the fields in their order.
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err("health is no JSON object".to_owned());
     }
+    let wire: Wire = serde_json::from_slice(body).map_err(|error| format!("health cannot be read: {error}"))?;
+    let Wire { uptime_s, connections, connections_total, refused, spool_bytes, spool_age_s, lines_lost, .. } = wire;
+    let Wire { captures, captures_bytes, captures_dropped, .. } = wire;
+    Ok(SensorHealth {
+        version: shown(&wire.version, VERSION_CHARS_MAX),
+        uptime_s,
+        connections,
+        connections_total,
+        refused,
+        spool_bytes,
+        spool_age_s,
+        lines_lost,
+        captures,
+        captures_bytes,
+        captures_dropped,
+        doors: wire.doors.iter().take(DOORS_MAX).map(|door| shown(door, DOOR_CHARS_MAX)).collect(),
+    })
 }
 
 /// A sensor's text on an operator's terminal: printable ASCII, and not too much of it.
@@ -95,7 +65,7 @@ mod tests {
 
     #[test]
     fn health_is_read_and_harmless() {
-        let health = SensorHealth::read(br#"{"version":"1\u001b[31m","connections":3,"new_one":[],"doors":["a","b"]}"#);
+        let health = read(br#"{"version":"1\u001b[31m","connections":3,"new_one":[],"doors":["a","b"]}"#);
         let expected = SensorHealth {
             version: "1?[31m".to_owned(),
             connections: 3,
@@ -104,10 +74,10 @@ mod tests {
         };
         assert_eq!(health, Ok(expected));
         let long = format!(r#"{{"version":"{}","doors":[{}"x"]}}"#, "v".repeat(1000), "\"x\",".repeat(1000));
-        let health = SensorHealth::read(long.as_bytes()).unwrap();
+        let health = read(long.as_bytes()).unwrap();
         assert_eq!((health.version.len(), health.doors.len()), (VERSION_CHARS_MAX, DOORS_MAX));
         for broken in ["", "[]", "{\"connections\":-1}", "{\"connections\":1"] {
-            assert!(SensorHealth::read(broken.as_bytes()).is_err(), "{broken}");
+            assert!(read(broken.as_bytes()).is_err(), "{broken}");
         }
     }
 }

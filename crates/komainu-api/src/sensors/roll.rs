@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use komainu_model::{Scope, ThingName, Timestamp};
-use komainu_ports::{LogBudget, SensorKey, SensorTotals};
+use komainu_model::{Scope, Timestamp};
+use komainu_ports::{LogBudget, SensorHealth, SensorKey, SensorRollCall, SensorStatus, SensorTotals};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::SensorHealth;
 use crate::Api;
 
 /// A sensor that said nothing for so long, in seconds, is not online: three times its interval of health.
@@ -26,25 +25,6 @@ const BODIES_AT_ONCE_MAX: usize = 4;
 
 /// How long one waits for its turn. Then its sensor is asked to come again.
 const BODY_TURN: Duration = Duration::from_secs(30);
-
-/// A sensor, as it is known to operators.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SensorStatus {
-    /// Its name.
-    pub name: ThingName,
-    /// When it was heard of last.
-    pub last_seen: Option<Timestamp>,
-    /// Whether that was a moment ago.
-    pub is_online: bool,
-    /// What it said of its health, since the hub started.
-    pub health: Option<SensorHealth>,
-    /// Artifacts that it has sent since the hub started.
-    pub artifacts: u64,
-    /// Captures that it has sent since the hub started.
-    pub captures: u64,
-    /// What it has handed in.
-    pub records: Option<SensorTotals>,
-}
 
 /// What is remembered of sensors while the hub runs.
 #[derive(Debug)]
@@ -68,6 +48,8 @@ pub(crate) struct SensorRoll {
 struct Seen {
     at: Option<Timestamp>,
     health: Option<SensorHealth>,
+    /// By how much its last batch was ahead of our clock.
+    ahead_ms: Option<i64>,
     artifacts: u64,
     captures: u64,
 }
@@ -112,6 +94,12 @@ impl SensorRoll {
         self.note(sensor, |seen| seen.health = Some(health));
     }
 
+    /// Notes of when the newest line of a batch is that came now.
+    pub(super) fn note_clock(&self, sensor: &SensorKey, newest: Timestamp, now: Timestamp) {
+        let ahead_ms = newest.unix_millis().saturating_sub(now.unix_millis());
+        self.note(sensor, |seen| seen.ahead_ms = Some(ahead_ms));
+    }
+
     pub(super) fn note_artifact(&self, sensor: &SensorKey) {
         self.note(sensor, |seen| seen.artifacts += 1);
     }
@@ -126,10 +114,8 @@ impl SensorRoll {
     }
 }
 
-impl Api {
-    /// Every sensor of a scope that was heard of since the hub started, or of which records are kept, in the order of
-    /// their names.
-    pub fn sensors(&self, scope: &Scope) -> Vec<SensorStatus> {
+impl SensorRollCall for Api {
+    fn sensors(&self, scope: &Scope) -> Vec<SensorStatus> {
         let now = self.clock.now();
         let mut totals: BTreeMap<SensorKey, Option<SensorTotals>> =
             self.records.sensors().into_iter().map(|totals| (totals.sensor.clone(), Some(totals))).collect();
@@ -141,13 +127,14 @@ impl Api {
         let of_scope = totals.into_iter().filter(|(sensor, _)| sensor.scope == *scope);
         of_scope
             .map(|(sensor, records)| {
-                let Seen { at, health, artifacts, captures } = seen.get(&sensor).unwrap_or(&nothing);
+                let Seen { at, health, ahead_ms, artifacts, captures } = seen.get(&sensor).unwrap_or(&nothing);
                 let last_received_at = records.as_ref().and_then(|records| records.last_received_at);
                 SensorStatus {
                     name: sensor.name,
                     last_seen: (*at).max(last_received_at),
                     is_online: at.is_some_and(|at| is_online(at, now)),
                     health: health.clone(),
+                    ahead_ms: *ahead_ms,
                     artifacts: *artifacts,
                     captures: *captures,
                     records,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use komainu_api::Server;
 use komainu_model::AccessKeyId;
+use komainu_ports::AccessKeys;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::client::{Answer, Ask};
@@ -73,7 +74,7 @@ async fn each_protocol_has_its_own_errors() {
 #[tokio::test]
 async fn a_revoked_key_opens_nothing() {
     let world = World::new();
-    world.control.revoke_access_key(&AccessKeyId::parse(KEY_ID).unwrap()).unwrap();
+    world.control.revoke(&AccessKeyId::parse(KEY_ID).unwrap()).unwrap();
     let answer = world.ask(&Ask::new("GET", "/things", b"").signed("iot")).await;
     check(&answer, 403, "UnrecognizedClientException");
 }

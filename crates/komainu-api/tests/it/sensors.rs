@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use komainu_api::SensorHealth;
 use komainu_model::{CertificateId, Confidentiality, SampleDigest, Scope, SensorName, SessionId, ThingName};
 use komainu_ports::{
     BatchKey, Clock, Lake, LakeFilter, LakeQuestion, LakeTable, LakeTest, LakeValue, SampleOrigin, SamplePriority,
-    SampleState, SampleStore, SensorArtifacts, SensorCaptures, SensorKey, SensorRecords, SpoolEpoch, StoredSample,
-    TimeRange,
+    SampleState, SampleStore, SensorArtifacts, SensorCaptures, SensorHealth, SensorKey, SensorRecords, SensorRollCall,
+    SpoolEpoch, StoredSample, TimeRange,
 };
 use tokio::io::AsyncWriteExt;
 

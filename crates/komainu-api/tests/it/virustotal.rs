@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use komainu_model::{AccessKeyId, CertificateId, Confidentiality, SampleDigest, SensorName};
 use komainu_ports::{
-    AttemptEnd, NewSample, SampleDigests, SampleDocument, SampleEssentials, SampleIntake, SampleOrigin, SamplePriority,
-    SampleState, SampleStore, SensorArtifacts,
+    AccessKeys, AttemptEnd, NewSample, SampleDigests, SampleDocument, SampleEssentials, SampleIntake, SampleOrigin,
+    SamplePriority, SampleState, SampleStore, SensorArtifacts,
 };
 use tokio::io::AsyncWriteExt;
 
@@ -119,7 +119,7 @@ async fn only_an_active_key_opens_it() {
     ] {
         check(&with(key).await, 401, "WrongCredentialsError");
     }
-    world.control.revoke_access_key(&AccessKeyId::parse(KEY_ID).unwrap()).unwrap();
+    world.control.revoke(&AccessKeyId::parse(KEY_ID).unwrap()).unwrap();
     check(&with(&format!("{KEY_ID}:{SECRET}")).await, 401, "WrongCredentialsError");
 }
 

@@ -7,17 +7,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use komainu_api::{Api, ApiConfig, ApiParts, ControlPlane, ControlRules, Server};
 use komainu_detect::ValidationRules;
 use komainu_model::{
-    AccessKeyId, AccountId, Certificate, CertificateId, CertificateMode, CertificateStatus, Change, ClientId,
-    DisconnectReason, NotificationSignature, Record, Region, SampleDigest, Scope, SecretKey, Thing, ThingName,
-    ThingPrincipal, ThingPrincipalType, Timestamp,
+    AccessKeyId, AccessKeyNote, AccountId, Certificate, CertificateId, CertificateMode, CertificateStatus, Change,
+    ClientId, DisconnectReason, NotificationSignature, Record, Region, ReporterName, Role, SampleDigest, Scope,
+    SecretKey, Thing, ThingName, ThingPrincipal, ThingPrincipalType, Timestamp,
 };
 use komainu_ports::{
-    Authority, AuthorityError, BoxFuture, Broker, BrokerError, ByteStream, CapturesLimits, CertificateSubject, Clock,
-    HttpHandoff, IssuedCertificate, IssuedKeyPair, Lake, LakeAnswer, LakeAppended, LakeBatchName, LakeError,
-    LakeListing, LakeQuestion, LakeRows, LakeTableState, ManualClock, MemoryArtifacts, MemoryCaptures, MemoryLake,
-    MemoryRecords, MemorySamples, MemoryStore, MeterReading, NewSample, OutboundMessage, PeerInfo, RecordsLimits,
-    SampleIntake, SampleLimits, SampleMention, SamplePriority, SampleStore, SampleSubmitted, SamplesError, SeededIds,
-    Store, WebSocketIdentity,
+    AccessKeys, Authority, AuthorityError, BoxFuture, Broker, BrokerError, ByteStream, CapturesLimits,
+    CertificateSubject, Clock, HttpHandoff, IssuedCertificate, IssuedKeyPair, Lake, LakeAnswer, LakeAppended,
+    LakeBatchName, LakeError, LakeListing, LakeQuestion, LakeRows, LakeTableState, ManualClock, MemoryArtifacts,
+    MemoryCaptures, MemoryLake, MemoryRecords, MemorySamples, MemoryStore, MeterReading, NewSample, OutboundMessage,
+    PeerInfo, Presence, RecordsLimits, SampleIntake, SampleLimits, SampleMention, SamplePriority, SampleStore,
+    SampleSubmitted, SamplesError, SeededIds, Store, WebSocketIdentity,
 };
 use komainu_respond::RespondRules;
 use parking_lot::Mutex;
@@ -115,13 +115,14 @@ impl World {
         };
         let control = ControlPlane::open(rules, store.clone(), clock.clone(), ids.clone()).unwrap();
         let (id, secret) = (AccessKeyId::parse(KEY_ID).unwrap(), SecretKey::parse(SECRET).unwrap());
-        control.create_access_key_as(id, secret).unwrap();
+        control.create_as(id, secret, Role::Admin, AccessKeyNote::default()).unwrap();
         let api = Api::new(ApiParts {
             own: Default::default(),
-            config: ApiConfig { device_endpoint: "localhost".to_owned() },
+            config: ApiConfig { device_endpoint: "localhost".to_owned(), region: Region::parse("us-east-1").unwrap() },
             control: control.clone(),
             store: store.clone(),
             records: records.clone(),
+            indicators: store.clone(),
             artifacts: artifacts.clone(),
             captures: captures.clone(),
             lake: lake.clone(),
@@ -267,6 +268,12 @@ pub(crate) struct RecordingBroker {
 pub(crate) enum Publisher {
     Scope(Scope),
     Certificate(CertificateId),
+}
+
+impl Presence for RecordingBroker {
+    fn is_connected(&self, _: &Scope, reporter: &ReporterName) -> bool {
+        self.connected.lock().iter().any(|client| client.as_str() == reporter.as_str())
+    }
 }
 
 impl Broker for RecordingBroker {
