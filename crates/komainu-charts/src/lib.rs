@@ -56,7 +56,7 @@ pub use country::Country;
 pub use frame::{Annotation, Peak, SliceLink};
 pub use heat_map::{CellLink, HeatMap, HeatRow, heat_map, hours_of_week};
 pub use language::Language;
-pub use lines::{Band, Line, Lines, Severity, Threshold, lines};
+pub use lines::{Band, Line, Lines, Severity, Threshold, lines, lines_with_marks};
 pub use link::Link;
 pub use share::{Share, ShareBar, share_bar};
 pub use sparkline::sparkline;

@@ -91,6 +91,13 @@ pub enum Severity {
 
 /// Lines, before a band and among thresholds, under their names.
 pub fn lines(chart: &Lines<'_>) -> Markup {
+    lines_with_marks(chart, &[])
+}
+
+/// The same with points that are not as they should be marked as alarms: times in milliseconds since 1970 and values, in any
+/// order. Of more points in one column, the largest and the smallest are marked.
+pub fn lines_with_marks(chart: &Lines<'_>, marks: &[(i64, f64)]) -> Markup {
+    let marks = Points::of(chart.range, marks.iter().copied());
     let drawn: Vec<Points> =
         chart.lines.iter().take(LINES_MAX).map(|line| Points::of(chart.range, line.points.iter().copied())).collect();
     let band = chart.band.as_ref().map(|band| BandEdges::of(chart.range, band));
@@ -113,6 +120,7 @@ pub fn lines(chart: &Lines<'_>) -> Markup {
             @if !line.is_empty() { path class=(format!("k-line {}", series_class(index))) d=(line.into_text()) {} }
             @if !dots.is_empty() { path class=(format!("k-dots {}", series_class(index))) d=(dots.into_text()) {} }
         }
+        @if !marks.0.is_empty() { path class="k-dots k-mark" d=(marks.marks(chart, &axis)) {} }
     };
     let frame = Frame {
         title: chart.title,
@@ -169,6 +177,14 @@ impl Points {
     /// The stretches between whose points no gap is.
     fn stretches(&self, gap_ms: i64) -> impl Iterator<Item = &[(i64, f64)]> {
         self.0.chunk_by(move |before, after| after.0 - before.0 <= gap_ms)
+    }
+
+    /// A dot for each point that is kept.
+    fn marks(&self, chart: &Lines<'_>, axis: &NumberAxis) -> String {
+        let mut dots = Path::default();
+        let kept = reduced(chart.range, &self.0);
+        kept.into_iter().for_each(|at| dots.dot(on_plane(chart.range, axis, at)));
+        dots.into_text()
     }
 
     /// The lines, and a dot for each point that stands alone.
