@@ -1,4 +1,4 @@
-// What pages do beyond being read: keys. Everything works without it.
+// What pages do beyond being read: keys, copying, choosing times, playing terminals, news. Everything works without it.
 
 const search = document.getElementById("search");
 const keys = document.getElementById("keys");
@@ -61,21 +61,26 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 
-/** A click copies what is made for being passed on. */
-for (const element of document.querySelectorAll("[data-copy]")) {
-  element.addEventListener("click", () => {
-    navigator.clipboard?.writeText(element.textContent.trim()).then(() => {
-      element.classList.add("copied");
-      setTimeout(() => element.classList.remove("copied"), 800);
+/** Gives what is in a part of the page its behaviour. */
+function equip(part) {
+  // A click copies what is made for being passed on.
+  for (const element of part.querySelectorAll("[data-copy]")) {
+    element.addEventListener("click", () => {
+      navigator.clipboard?.writeText(element.textContent.trim()).then(() => {
+        element.classList.add("copied");
+        setTimeout(() => element.classList.remove("copied"), 800);
+      });
     });
-  });
+  }
+  // A drag over a chart chooses the time of the page that `data-brush` names.
+  for (const area of part.querySelectorAll("[data-brush]")) {
+    const plot = area.querySelector("rect.k-brush");
+    if (plot) brush(area, plot);
+  }
+  for (const card of part.querySelectorAll("[data-replay]")) replay(card);
 }
 
-/** A drag over a chart chooses the time of the page that `data-brush` names. */
-for (const area of document.querySelectorAll("[data-brush]")) {
-  const plot = area.querySelector("rect.k-brush");
-  if (plot) brush(area, plot);
-}
+equip(document);
 
 function brush(area, plot) {
   const [from, to] = [Number(plot.dataset.from), Number(plot.dataset.to)];
@@ -122,3 +127,107 @@ function brush(area, plot) {
   // The click at the end of a drag follows no link.
   area.addEventListener("click", (event) => isDrag && event.preventDefault(), true);
 }
+
+/** Plays what a terminal showed, piece by piece. Nothing longer than `WAIT_MAX_MS` is waited for. */
+function replay(card) {
+  const WAIT_MAX_MS = 2000;
+  const screen = card.querySelector(".terminal");
+  const pieces = [...screen.querySelectorAll("[data-at]")];
+  const line = Object.assign(document.createElement("div"), { className: "line" });
+  const button = Object.assign(document.createElement("button"), { type: "button" });
+  const speed = document.createElement("select");
+  speed.setAttribute("aria-label", card.dataset.speed);
+  for (const times of [1, 2, 4, 8]) speed.append(new Option(`${times} ×`, times));
+  line.append(button, speed);
+  card.querySelector(".card-head").append(line);
+  let next = pieces.length;
+  let timer = null;
+  const say = () => (button.textContent = timer === null ? card.dataset.play : card.dataset.pause);
+  const step = () => {
+    const piece = pieces[next];
+    piece.classList.remove("unseen");
+    piece.scrollIntoView({ block: "nearest" });
+    next += 1;
+    if (next === pieces.length) timer = null;
+    else {
+      const wait = Math.max(0, Number(pieces[next].dataset.at) - Number(piece.dataset.at));
+      timer = setTimeout(step, Math.min(wait, WAIT_MAX_MS) / Number(speed.value));
+    }
+    say();
+  };
+  button.addEventListener("click", () => {
+    if (timer !== null) {
+      clearTimeout(timer);
+      timer = null;
+      return void say();
+    }
+    if (next === pieces.length) {
+      for (const piece of pieces) piece.classList.add("unseen");
+      next = 0;
+    }
+    step();
+  });
+  say();
+}
+
+/** Pages that show what is now are asked for again when there is news: at once, or at a click while somebody works on the page. */
+function live() {
+  const AGAIN_MS = 3000;
+  const mark = document.querySelector("[data-live]");
+  if (!mark || !window.EventSource) return;
+  let source = null;
+  let due = null;
+  let offer = null;
+  const isBusy = () => {
+    const main = document.querySelector("main");
+    const isChosen = !getSelection().isCollapsed && main.contains(getSelection().anchorNode);
+    return isChosen || isTyping(document.activeElement) || main.querySelector("details.value[open], .brushed") !== null;
+  };
+  const refresh = async () => {
+    due = null;
+    if (isBusy()) return show();
+    const answer = await fetch(location.href, { headers: { Accept: "text/html" } }).catch(() => null);
+    if (!answer?.ok || answer.redirected) return;
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const [old, fresh] = [document.querySelector("main"), page.querySelector("main")];
+    if (!fresh || isBusy()) return fresh ? show() : undefined;
+    const [x, y] = [scrollX, scrollY];
+    const open = [...old.querySelectorAll("details")].map((details) => details.open);
+    old.replaceChildren(...fresh.childNodes);
+    [...old.querySelectorAll("details")].forEach((details, place) => (details.open = open[place] ?? details.open));
+    equip(old);
+    scrollTo(x, y);
+    old.dataset.refreshed = String(Number(old.dataset.refreshed ?? 0) + 1);
+    offer?.remove();
+    offer = null;
+  };
+  const show = () => {
+    if (offer) return;
+    offer = Object.assign(document.createElement("button"), { type: "button", className: "primary news", textContent: mark.dataset.offer });
+    offer.addEventListener("click", () => {
+      document.activeElement?.blur();
+      getSelection().removeAllRanges();
+      for (const details of document.querySelectorAll("details.value[open]")) details.open = false;
+      refresh();
+    });
+    document.body.append(offer);
+  };
+  const soon = () => (due ??= setTimeout(refresh, AGAIN_MS));
+  // Who does not look at the page needs no stream; coming back, there may be news.
+  const listen = () => {
+    if (document.hidden) {
+      source?.close();
+      source = null;
+    } else if (!source) {
+      source = new EventSource("/live");
+      for (const kind of mark.dataset.live.split(" ")) source.addEventListener(kind, soon);
+    }
+  };
+  document.addEventListener("visibilitychange", () => {
+    listen();
+    if (!document.hidden) soon();
+  });
+  listen();
+}
+
+live();

@@ -8,8 +8,8 @@ use std::time::Duration;
 use aws_lc_rs::digest;
 use komainu_model::{OperatorName, Role, Timestamp};
 use komainu_ports::{
-    AccountStore, AccountsError, Actor, AuditAction, AuditEntry, AuditOutcome, Clock, IdSource, Link, LinkPurpose,
-    Operator, OperatorChange, OperatorState, TokenDigest,
+    AccountStore, AccountsError, Actor, AuditAction, AuditEntry, AuditOutcome, AuditSize, Clock, IdSource, Link,
+    LinkPurpose, Operator, OperatorChange, OperatorState, TokenDigest,
 };
 use parking_lot::Mutex;
 
@@ -71,6 +71,11 @@ impl Accounts {
 
     pub(crate) fn store(&self) -> &dyn AccountStore {
         &*self.store
+    }
+
+    /// How many lines the audit trail has.
+    pub fn audit_size(&self) -> Result<AuditSize, AccountsError> {
+        self.store.audit_size()
     }
 
     /// All operators, in the order of their names.
@@ -162,6 +167,11 @@ impl Accounts {
         };
         let audit = by.did(action, name.as_str(), self.clock.now());
         self.store.change_operator(name, &OperatorChange::State(state), &audit)
+    }
+
+    /// Adds a line to the audit trail about something that was done elsewhere.
+    pub fn note(&self, by: &By, action: AuditAction, subject: &str) -> Result<(), AccountsError> {
+        self.store.note(&by.did(action, subject, self.clock.now()))
     }
 
     fn link(&self, purpose: &LinkPurpose, action: AuditAction, by: &By) -> Result<OneTimeLink, AccountsError> {

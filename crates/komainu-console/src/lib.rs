@@ -15,6 +15,7 @@ mod accounts;
 mod address;
 mod assets;
 mod attempts;
+mod behaviors;
 mod condition;
 mod cookie;
 mod events;
@@ -22,16 +23,23 @@ mod fields;
 mod form_key;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod judged;
+mod lab_report;
+mod live;
+mod paced;
 mod pages;
 mod password;
 mod period;
 mod problem;
+mod published;
 mod reply;
 mod request;
 mod routes;
 mod server;
 mod shell;
 mod shown;
+#[cfg(test)]
+mod test_desks;
 mod texts;
 mod time;
 mod totp;
@@ -46,15 +54,22 @@ use assets::Assets;
 use attempts::Attempts;
 use komainu_model::Scope;
 use komainu_ports::{
-    AccountStore, AccountsError, Clock, IdSource, IndicatorStore, Lake, LogBudget, SampleStore, SensorArtifacts,
-    SensorCaptures, SensorRecords, Store,
+    AccessKeys, AccountStore, AccountsError, Clock, Fleet, IdSource, IndicatorSink, IndicatorStore, Lake, LogBudget,
+    Presence, ProfileDesk, SampleIntake, SampleStore, SensorArtifacts, SensorCaptures, SensorRecords, SensorRollCall,
+    SessionLog, Store, TopicDesk, VitalSigns,
 };
+use live::Live;
 use password::Passwords;
+pub use published::{Publications, Published, PublishedFile, PublishedFileState, PublishedKind};
 pub use server::{CertificateError, Server, TlsCertificate};
 use tokio::sync::Semaphore;
 
 /// Pages that are made at the same time. Each has a thread while it is made; most take a millisecond.
 const PAGES_AT_ONCE_MAX: usize = 32;
+
+/// Trials of profiles that run at the same time: each reads stored values for some seconds, on a machine that has to judge
+/// reports meanwhile.
+const TRIALS_AT_ONCE_MAX: usize = 2;
 
 /// What the console is made of.
 pub struct ConsoleParts {
@@ -66,8 +81,22 @@ pub struct ConsoleParts {
     pub scope: Scope,
     /// Violations and what devices measured.
     pub history: Arc<dyn Store>,
+    /// Security profiles.
+    pub profiles: Arc<dyn ProfileDesk>,
+    /// Topics, and what becomes of messages.
+    pub topics: Arc<dyn TopicDesk>,
+    /// Things, groups and profiles.
+    pub fleet: Arc<dyn Fleet>,
+    /// Who of them is connected.
+    pub presence: Arc<dyn Presence>,
     /// What sensors handed in.
     pub threat: ThreatParts,
+    /// What was published about weaknesses.
+    pub publications: Arc<dyn Publications>,
+    /// Access keys of programs.
+    pub keys: Arc<dyn AccessKeys>,
+    /// How the installation is.
+    pub vitals: Arc<dyn VitalSigns>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// Where tokens and salts come from.
@@ -83,14 +112,22 @@ pub struct ConsoleParts {
 pub struct ThreatParts {
     /// What happened, in their words.
     pub records: Arc<dyn SensorRecords>,
+    /// The same, as sessions.
+    pub sessions: Arc<dyn SessionLog>,
+    /// Who they are, and how they are.
+    pub roll: Arc<dyn SensorRollCall>,
     /// Packets of sessions.
     pub captures: Arc<dyn SensorCaptures>,
     /// What attackers left behind.
     pub artifacts: Arc<dyn SensorArtifacts>,
     /// The laboratory's samples.
     pub samples: Arc<dyn SampleStore>,
+    /// Where samples come in, and are looked at once more.
+    pub intake: Arc<dyn SampleIntake>,
     /// What devices should not be in contact with.
     pub indicators: Arc<dyn IndicatorStore>,
+    /// Where indicators are added and taken back.
+    pub sink: Arc<dyn IndicatorSink>,
 }
 
 /// Says which lake pages read.
@@ -123,7 +160,14 @@ pub struct Console {
     pub(crate) lakes: Arc<dyn Lakes>,
     pub(crate) scope: Scope,
     pub(crate) history: Arc<dyn Store>,
+    pub(crate) profiles: Arc<dyn ProfileDesk>,
+    pub(crate) topics: Arc<dyn TopicDesk>,
+    pub(crate) fleet: Arc<dyn Fleet>,
+    pub(crate) presence: Arc<dyn Presence>,
     pub(crate) threat: ThreatParts,
+    pub(crate) publications: Arc<dyn Publications>,
+    pub(crate) keys: Arc<dyn AccessKeys>,
+    pub(crate) vitals: Arc<dyn VitalSigns>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn IdSource>,
     pub(crate) cookies: CookieScope,
@@ -132,7 +176,10 @@ pub struct Console {
     pub(crate) attempts: Attempts,
     pub(crate) passwords: Passwords,
     pub(crate) turns: Arc<Semaphore>,
+    /// Trials of profiles that run.
+    pub(crate) trials: Semaphore,
     pub(crate) budgets: Budgets,
+    pub(crate) live: Live,
 }
 
 /// Lines of the log that strangers can cause as often as they like.
@@ -147,7 +194,20 @@ pub(crate) struct Budgets {
 impl Console {
     /// A console of these parts. Hashes one password, which takes some tenths of a second.
     pub fn new(parts: ConsoleParts) -> Arc<Self> {
-        let ConsoleParts { accounts, lakes, scope, history, threat, clock, ids, cookies, proxies } = parts;
+        let ConsoleParts {
+            accounts,
+            lakes,
+            scope,
+            history,
+            fleet,
+            presence,
+            profiles,
+            topics,
+            threat,
+            publications,
+            ..
+        } = parts;
+        let ConsoleParts { keys, vitals, clock, ids, cookies, proxies, .. } = parts;
         let attempts = Attempts::new(ids.secret());
         let passwords = Passwords::new(&*ids);
         let turns = Arc::new(Semaphore::new(PAGES_AT_ONCE_MAX));
@@ -157,7 +217,14 @@ impl Console {
             lakes,
             scope,
             history,
+            profiles,
+            topics,
+            fleet,
+            presence,
             threat,
+            publications,
+            keys,
+            vitals,
             clock,
             ids,
             cookies,
@@ -166,7 +233,9 @@ impl Console {
             attempts,
             passwords,
             turns,
+            trials: Semaphore::new(TRIALS_AT_ONCE_MAX),
             budgets,
+            live: Live::default(),
         })
     }
 

@@ -1,15 +1,36 @@
 //! The pages, one file each: what it shows, and what its forms do. `docs/adding-a-console-page.md` says how to add one.
 
 pub(crate) mod account;
+pub(crate) mod alarm;
+pub(crate) mod alarms;
+pub(crate) mod appliances;
 pub(crate) mod attacks;
 pub(crate) mod audit;
+pub(crate) mod device;
+pub(crate) mod devices;
+pub(crate) mod families;
+pub(crate) mod groups;
+pub(crate) mod health;
+pub(crate) mod indicator;
+pub(crate) mod indicators;
+pub(crate) mod keys;
+pub(crate) mod malware;
 pub(crate) mod observables;
 pub(crate) mod operators;
 pub(crate) mod overview;
+pub(crate) mod profile_editor;
+pub(crate) mod profiles;
+pub(crate) mod publications;
+pub(crate) mod retention;
+pub(crate) mod sample;
+pub(crate) mod samples;
 pub(crate) mod search;
+pub(crate) mod sensors;
+pub(crate) mod sessions;
 pub(crate) mod sign_in;
 pub(crate) mod sources;
 pub(crate) mod start;
 pub(crate) mod theme;
+pub(crate) mod topics;
 pub(crate) mod trends;
 pub(crate) mod welcome;

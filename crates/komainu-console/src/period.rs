@@ -135,6 +135,11 @@ impl Period {
         [("range", self.span.map_or(String::new(), |span| span.as_str().to_owned())), ("from", from), ("to", to)]
     }
 
+    /// Whether it goes on: what happens now is in it.
+    pub(crate) fn goes_on(&self) -> bool {
+        self.span.is_some()
+    }
+
     /// What charts call it.
     pub(crate) fn of_chart(&self) -> charts::TimeRange {
         charts::TimeRange::new(self.range.from.unix_millis(), self.range.to.unix_millis())

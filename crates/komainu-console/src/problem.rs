@@ -2,7 +2,7 @@
 
 use hyper::StatusCode;
 use komainu_model::{Role, Timestamp};
-use komainu_ports::AccountsError;
+use komainu_ports::{AccessKeyError, AccountsError, RecordsError, SamplesError, StoreError};
 use maud::html;
 
 use crate::reply::Reply;
@@ -44,6 +44,8 @@ pub(crate) enum Problem {
     Busy,
     /// What it needs cannot be read or written.
     Unavailable(AccountsError),
+    /// What was stored about attacks and devices cannot be read or written.
+    OutOfOrder(Box<dyn std::error::Error + Send + Sync>),
     /// A bug of ours.
     Failed,
 }
@@ -51,6 +53,16 @@ pub(crate) enum Problem {
 impl From<password::Busy> for Problem {
     fn from(password::Busy: password::Busy) -> Self {
         Self::Busy
+    }
+}
+
+impl From<RecordsError> for Problem {
+    fn from(error: RecordsError) -> Self {
+        match error {
+            // Removed to make room while it was looked at.
+            RecordsError::Missing { .. } => Self::NotFound,
+            error @ RecordsError::Unavailable { .. } => Self::OutOfOrder(Box::new(error)),
+        }
     }
 }
 
@@ -64,6 +76,40 @@ impl From<AccountsError> for Problem {
             | AccountsError::LastAdmin(_)
             | AccountsError::Full(_)
             | AccountsError::Unavailable { .. }) => Self::Unavailable(error),
+        }
+    }
+}
+
+impl From<SamplesError> for Problem {
+    fn from(error: SamplesError) -> Self {
+        match error {
+            SamplesError::Missing(_) => Self::NotFound,
+            error @ (SamplesError::TooLarge { .. } | SamplesError::Unavailable { .. }) => {
+                Self::OutOfOrder(Box::new(error))
+            }
+        }
+    }
+}
+
+impl From<AccessKeyError> for Problem {
+    fn from(error: AccessKeyError) -> Self {
+        match error {
+            AccessKeyError::NotFound { .. } => Self::NotFound,
+            AccessKeyError::Invalid(_) => Self::FormUnreadable,
+            error @ (AccessKeyError::AlreadyExists { .. }
+            | AccessKeyError::StillActive { .. }
+            | AccessKeyError::TooMany
+            | AccessKeyError::Store(_)) => Self::OutOfOrder(Box::new(error)),
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match error {
+            // It stood in an address that somebody wrote.
+            StoreError::BadPageToken => Self::NotFound,
+            error @ (StoreError::Damaged { .. } | StoreError::Unavailable { .. }) => Self::OutOfOrder(Box::new(error)),
         }
     }
 }
@@ -107,6 +153,9 @@ impl Problem {
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, text("problem.busy"), text("problem.busy-advice")),
             Self::Unavailable(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, text("problem.unavailable"), text("problem.unavailable-advice"))
+            }
+            Self::OutOfOrder(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, text("problem.out-of-order"), text("problem.unavailable-advice"))
             }
             Self::Failed => (StatusCode::INTERNAL_SERVER_ERROR, text("problem.failed"), text("problem.failed-advice")),
         };

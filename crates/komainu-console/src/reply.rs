@@ -1,13 +1,18 @@
 //! What is sent back, and the headers that every answer has.
 
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use bytes::Bytes;
-use http_body_util::Full;
+use hyper::body::{Body, Frame, SizeHint};
 use hyper::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, REFERRER_POLICY,
     SET_COOKIE, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Response, StatusCode};
 use maud::Markup;
+use tokio::sync::mpsc;
 
 use crate::CookieScope;
 
@@ -38,7 +43,43 @@ const TLS_ONLY: &str = "max-age=31536000";
 pub(crate) struct Reply {
     status: StatusCode,
     headers: Vec<(HeaderName, HeaderValue)>,
-    body: Bytes,
+    body: ReplyBody,
+}
+
+/// What is sent.
+#[derive(Debug)]
+pub(crate) enum ReplyBody {
+    /// All of it; nothing when it was sent.
+    Whole(Bytes),
+    /// What comes, until nothing more does.
+    Stream(mpsc::Receiver<Bytes>),
+}
+
+impl Body for ReplyBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match &mut *self {
+            Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Stream(messages) => messages.poll_recv(context).map(|message| Some(Ok(Frame::data(message?)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Whole(bytes) if bytes.is_empty())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Stream(_) => SizeHint::default(),
+        }
+    }
 }
 
 impl Reply {
@@ -49,18 +90,37 @@ impl Reply {
 
     /// Something of this media type.
     pub(crate) fn of(status: StatusCode, media_type: &'static str, body: Bytes) -> Self {
-        Self { status, headers: vec![(CONTENT_TYPE, HeaderValue::from_static(media_type))], body }
+        Self {
+            status,
+            headers: vec![(CONTENT_TYPE, HeaderValue::from_static(media_type))],
+            body: ReplyBody::Whole(body),
+        }
+    }
+
+    /// Something of this media type that comes piece by piece.
+    pub(crate) fn stream(media_type: &'static str, pieces: mpsc::Receiver<Bytes>) -> Self {
+        Self { body: ReplyBody::Stream(pieces), ..Self::of(StatusCode::OK, media_type, Bytes::new()) }
     }
 
     /// On to another page: what a form did is shown there, and loading it again does nothing twice.
     pub(crate) fn on_to(path: &str) -> Self {
         let location = HeaderValue::from_str(path).unwrap_or(HeaderValue::from_static("/"));
-        Self { status: StatusCode::SEE_OTHER, headers: vec![(LOCATION, location)], body: Bytes::new() }
+        Self {
+            status: StatusCode::SEE_OTHER,
+            headers: vec![(LOCATION, location)],
+            body: ReplyBody::Whole(Bytes::new()),
+        }
     }
 
     /// The same with another header.
     pub(crate) fn with(mut self, name: HeaderName, value: &'static str) -> Self {
         self.headers.push((name, HeaderValue::from_static(value)));
+        self
+    }
+
+    /// The same with another header, whose value is made of words of ours; one that is no header's is left out.
+    pub(crate) fn with_text(mut self, name: HeaderName, value: &str) -> Self {
+        self.headers.extend(HeaderValue::from_str(value).ok().map(|value| (name, value)));
         self
     }
 
@@ -72,8 +132,8 @@ impl Reply {
     }
 
     /// The answer as it is sent.
-    pub(crate) fn into_response(self, scope: CookieScope) -> Response<Full<Bytes>> {
-        let mut response = Response::new(Full::new(self.body));
+    pub(crate) fn into_response(self, scope: CookieScope) -> Response<ReplyBody> {
+        let mut response = Response::new(self.body);
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         for (name, value) in HEADERS {

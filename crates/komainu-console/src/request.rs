@@ -1,12 +1,12 @@
 //! One request: reading it, finding out who sent it, and whether they may; then the page.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::header::{
     ACCEPT_ENCODING, ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, COOKIE, USER_AGENT, VARY,
@@ -14,7 +14,7 @@ use hyper::header::{
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use komainu_model::Timestamp;
-use komainu_ports::{AUDIT_SUBJECT_BYTES_MAX, AccountsError, Actor, AuditAction, AuditEntry, AuditOutcome};
+use komainu_ports::{AUDIT_SUBJECT_BYTES_MAX, Actor, AuditAction, AuditEntry, AuditOutcome};
 use tokio::time::Instant;
 use tracing::{error, warn};
 
@@ -24,7 +24,7 @@ use crate::attempts::TooMany;
 use crate::fields::Fields;
 use crate::form_key::{self, FormKey};
 use crate::problem::Problem;
-use crate::reply::Reply;
+use crate::reply::{Reply, ReplyBody};
 use crate::routes::{self, Answer, Answered};
 use crate::texts::{self, Texts};
 use crate::visit::{SignedIn, Theme, Visit};
@@ -53,7 +53,7 @@ pub(crate) async fn answer(
     console: Arc<Console>,
     address: IpAddr,
     request: Request<Incoming>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
+) -> Result<Response<ReplyBody>, Infallible> {
     let (head, body) = request.into_parts();
     let address = client_of(address, &head.headers, &console.proxies);
     let scope = console.cookies;
@@ -197,6 +197,7 @@ fn told(visit: &Visit, who: Option<&SignedIn>, problem: Problem) -> Reply {
     match &problem {
         Problem::NeedsRole(_) | Problem::FormNotOurs => trespass(visit, who),
         Problem::Unavailable(error) => unavailable(visit.console.as_ref(), error),
+        Problem::OutOfOrder(error) => unavailable(visit.console.as_ref(), &**error),
         Problem::NotFound
         | Problem::WrongMethod
         | Problem::SignInFirst
@@ -235,10 +236,10 @@ fn trespass(visit: &Visit, who: Option<&SignedIn>) {
 }
 
 /// Says in the log that accounts cannot be read or written.
-pub(crate) fn unavailable(console: &Console, error: &AccountsError) {
+pub(crate) fn unavailable(console: &Console, error: &dyn Error) {
     let Some(suppressed) = console.budgets.unavailable.take_now() else { return };
-    let cause = std::error::Error::source(error).map(ToString::to_string);
-    error!(event = events::UNAVAILABLE, %error, cause, suppressed, "accounts are unavailable");
+    let cause = error.source().map(ToString::to_string);
+    error!(event = events::UNAVAILABLE, %error, cause, suppressed, "what pages need is unavailable");
 }
 
 /// What pages see of a request, without its form and its labels.
@@ -282,15 +283,114 @@ pub(crate) fn cut(text: &str, bytes_max: usize) -> &str {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use komainu_model::{AccountId, OperatorName, Region, Role, Scope};
-    use komainu_ports::{
-        AccountLimits, CapturesLimits, IdSource, Lake, LinkPurpose, ManualClock, MemoryAccounts, MemoryArtifacts,
-        MemoryCaptures, MemoryLake, MemoryRecords, MemorySamples, MemoryStore, NewSession, PasswordHash, RecordsLimits,
-        SampleLimits, SeededIds,
+    use komainu_intel::{IndicatorPolicy, Lesson, indicator_id, learn, revoked};
+    use komainu_model::{
+        Change, GroupName, Indicator, IndicatorCandidate, IndicatorChange, IndicatorId, OperatorName, ProfileName,
+        ReporterName, Role, SampleDigest, Scope, SecurityProfile, Taught, Thing, ThingName, ThingTypeName,
     };
+    use komainu_ports::{
+        AccountLimits, CapturesLimits, DiskVitals, Fleet, FleetDevice, FleetError, FleetGroup, GroupList, GroupQuery,
+        IdSource, IndicatorSink, IndicatorStore, JudgedBehavior, Kept, KeptWhat, Lake, LinkPurpose, Listener,
+        ListenerWish, Looked, ManualClock, MemoryAccessKeys, MemoryAccounts, MemoryArtifacts, MemoryCaptures,
+        MemoryLake, MemoryRecords, MemorySamples, MemoryStore, NewSample, NewSession, PasswordHash, Presence,
+        RecordedSession, RecordsError, RecordsLimits, SampleIntake, SampleLimits, SampleMention, SamplePriority,
+        SampleStore, SampleSubmitted, SamplesError, SeededIds, SensorKey, SensorRollCall, SensorStatus, SessionClue,
+        SessionHint, SessionLog, SessionRecord, SessionSummary, Store, StoreCounts, StoreError, ThingList, ThingQuery,
+        ThingSummary, VitalSigns, Vitals,
+    };
+    use parking_lot::Mutex;
 
     use super::*;
-    use crate::{Accounts, By, ConsoleParts, CookieScope, Lakes, ShownLake, ThreatParts};
+    use crate::test_desks::{TestProfiles, TestTopics};
+    use crate::{Accounts, By, ConsoleParts, CookieScope, Lakes, Publications, Published, ShownLake, ThreatParts};
+
+    /// A fleet that was written down before: what a test puts into it.
+    #[derive(Default)]
+    pub(crate) struct FixedFleet {
+        pub(crate) things: Vec<ThingSummary>,
+        pub(crate) groups: Vec<FleetGroup>,
+        pub(crate) profiles: Mutex<Vec<Arc<SecurityProfile>>>,
+        pub(crate) connected: Vec<ReporterName>,
+    }
+
+    impl Fleet for FixedFleet {
+        fn things(&self, _: &Scope, query: &ThingQuery) -> ThingList {
+            let fits = |thing: &&ThingSummary| {
+                let name = thing.name.as_str();
+                query.name_part.as_ref().is_none_or(|part| name.contains(part.as_str()))
+                    && query.group.as_ref().is_none_or(|group| thing.groups.contains(group))
+                    && query.type_name.as_ref().is_none_or(|wanted| thing.type_name.as_ref() == Some(wanted))
+                    && query.among.as_ref().is_none_or(|among| among.contains(&thing.name))
+                    && query.after.as_ref().is_none_or(|after| thing.name > *after)
+            };
+            let mut found = self.things.iter().filter(fits);
+            let things = found.by_ref().take(query.limit).cloned().collect();
+            ThingList { things, more: found.next().is_some(), registered: self.things.len() as u64 }
+        }
+
+        fn thing_types(&self, _: &Scope, _: usize) -> Vec<ThingTypeName> {
+            Vec::new()
+        }
+
+        fn device(&self, _: &Scope, reporter: &ReporterName) -> FleetDevice {
+            let thing = self.things.iter().find(|thing| thing.name.as_str() == reporter.as_str());
+            FleetDevice {
+                thing: thing.map(|thing| Thing {
+                    name: thing.name.clone(),
+                    id: "id".into(),
+                    type_name: thing.type_name.clone(),
+                    attributes: [("place".to_owned(), "<b>\u{202e}".to_owned())].into(),
+                    version: 1,
+                    created_at: NOW,
+                }),
+                groups: thing.map_or(Vec::new(), |thing| thing.groups.clone()),
+                certificates: Vec::new(),
+                profiles: self.profiles.lock().clone(),
+            }
+        }
+
+        fn groups(&self, _: &Scope, query: &GroupQuery) -> GroupList {
+            let groups = self.groups.iter().map(|group| group.summary.clone()).skip(query.skip).take(query.limit);
+            GroupList { groups: groups.collect(), found: self.groups.len() }
+        }
+
+        fn group(&self, _: &Scope, name: &GroupName) -> Option<FleetGroup> {
+            self.groups.iter().find(|group| group.group.name == *name).cloned()
+        }
+
+        fn security_profile(&self, _: &Scope, name: &ProfileName) -> Option<Arc<SecurityProfile>> {
+            self.profiles.lock().iter().find(|profile| profile.name == *name).cloned()
+        }
+
+        fn suppress_alerts(&self, _: &Scope, behavior: &JudgedBehavior, version: u64) -> Result<(), FleetError> {
+            self.set_alerts(behavior, version, true)
+        }
+
+        fn resume_alerts(&self, _: &Scope, behavior: &JudgedBehavior, version: u64) -> Result<(), FleetError> {
+            self.set_alerts(behavior, version, false)
+        }
+    }
+
+    impl FixedFleet {
+        fn set_alerts(&self, behavior: &JudgedBehavior, version: u64, suppressed: bool) -> Result<(), FleetError> {
+            let mut profiles = self.profiles.lock();
+            let profile = profiles.iter_mut().find(|profile| profile.name == behavior.profile);
+            let profile = profile.ok_or_else(|| FleetError::Missing(behavior.clone()))?;
+            if profile.version != version {
+                return Err(FleetError::Changed { profile: behavior.profile.clone() });
+            }
+            let profile = Arc::make_mut(profile);
+            profile.version += 1;
+            profile.behaviors.iter_mut().for_each(|behavior| behavior.suppress_alerts = suppressed);
+            Ok(())
+        }
+    }
+
+    impl Presence for FixedFleet {
+        fn is_connected(&self, _: &Scope, reporter: &ReporterName) -> bool {
+            self.connected.contains(reporter)
+        }
+    }
 
     /// This lake and no other.
     struct OneLake(Arc<dyn Lake>);
@@ -301,11 +401,159 @@ pub(crate) mod tests {
         }
     }
 
-    const NOW: Timestamp = Timestamp::from_unix_seconds(1_700_000_000);
+    /// Takes samples in, and tells nobody.
+    struct Door(Arc<MemorySamples>);
+
+    impl SampleIntake for Door {
+        fn submit(&self, sample: &NewSample) -> Result<SampleSubmitted, SamplesError> {
+            self.0.submit(sample, NOW)
+        }
+
+        fn mention(&self, mentions: &[SampleMention]) -> Result<(), SamplesError> {
+            self.0.mention(mentions, NOW)
+        }
+
+        fn again(&self, sample: &SampleDigest, priority: SamplePriority) -> Result<bool, SamplesError> {
+            self.0.again(sample, priority, NOW)
+        }
+    }
+
+    /// Decides as the owner of the indicators does, and writes it down.
+    struct Shelf(Arc<MemoryStore>);
+
+    impl Shelf {
+        fn put(&self, indicator: &Indicator) {
+            self.0.commit(&[Change::Indicators(IndicatorChange::Put(indicator.clone()))]).unwrap();
+        }
+    }
+
+    impl IndicatorSink for Shelf {
+        fn teach(&self, candidates: &[IndicatorCandidate]) -> Result<Vec<Taught>, StoreError> {
+            let policy = IndicatorPolicy::default();
+            let taught = candidates.iter().map(|candidate| {
+                let known = self.0.indicator(indicator_id(&candidate.value))?;
+                Ok(match learn(&policy, &|_| false, known.as_ref(), candidate, NOW) {
+                    Ok(Lesson::New(indicator)) => {
+                        self.put(&indicator);
+                        Taught::New(indicator.id)
+                    }
+                    Ok(Lesson::Known(indicator)) => {
+                        self.put(&indicator);
+                        Taught::Known(indicator.id)
+                    }
+                    Err(reason) => Taught::Refused { reason },
+                })
+            });
+            taught.collect()
+        }
+
+        fn revoke(&self, id: IndicatorId, reason: Option<&str>) -> Result<Option<Indicator>, StoreError> {
+            let known = self.0.indicator(id)?;
+            let revoked = known.map(|known| revoked(&known, reason, NOW));
+            revoked.iter().for_each(|indicator| self.put(indicator));
+            Ok(revoked)
+        }
+    }
+
+    /// These publications and no others.
+    struct Files(Published);
+
+    impl Publications for Files {
+        fn now(&self) -> Arc<Published> {
+            Arc::new(self.0.clone())
+        }
+    }
+
+    /// An installation that is not well.
+    struct StillLife;
+
+    impl VitalSigns for StillLife {
+        fn vitals(&self) -> Vitals {
+            let store = StoreCounts { violations_active: 7, ..StoreCounts::default() };
+            let (name, since) = (ThingName::parse("gate-3").unwrap(), Some(NOW.minus(Duration::from_secs(3600))));
+            Vitals {
+                started_at: Some(NOW.minus(Duration::from_secs(7200))),
+                listeners: vec![Listener { name: "listen.tls", address: None, wish: ListenerWish::Open }],
+                store: Some(store),
+                lake: Some(Vec::new()),
+                disk: Some(DiskVitals { free_bytes: 1 << 20, bytes: 10 << 30 }),
+                sensors_silent: vec![(name, since)],
+                sensors_silent_count: 1,
+                ..Vitals::default()
+            }
+        }
+
+        fn kept(&self) -> Vec<Kept> {
+            vec![Kept {
+                what: KeptWhat::Records,
+                count: Some(12_345),
+                bytes: Some(9 << 30),
+                count_max: Some(500_000),
+                bytes_max: Some(10 << 30),
+                days: None,
+                oldest: None,
+                setting: Some("hub.records_bytes_max"),
+                place: "threat/records",
+            }]
+        }
+    }
+
+    pub(crate) const NOW: Timestamp = Timestamp::from_unix_seconds(1_700_000_000);
+
+    /// What sensors recorded, as a test has it.
+    #[derive(Clone, Default)]
+    pub(crate) struct Recorded {
+        pub(crate) sessions: Vec<SessionRecord>,
+        pub(crate) sensors: Vec<SensorStatus>,
+    }
+
+    impl SessionLog for Recorded {
+        fn find(
+            &self,
+            _scope: &Scope,
+            session: RecordedSession,
+            _hint: Option<&SessionHint>,
+        ) -> Result<Looked<SessionRecord>, RecordsError> {
+            let found = self.sessions.iter().find(|record| record.summary.session == session);
+            Ok(found.map_or(Looked::NotKept, |record| Looked::Found(record.clone())))
+        }
+
+        fn sessions_at(&self, clue: &SessionClue) -> Result<Looked<Vec<RecordedSession>>, RecordsError> {
+            let is_it = |summary: &SessionSummary| {
+                summary.sensor == clue.sensor
+                    && summary.began_at == clue.at
+                    && summary.source == clue.source.to_string()
+            };
+            let summaries = self.sessions.iter().map(|record| &record.summary);
+            let found: Vec<_> = summaries.filter(|summary| is_it(summary)).map(|summary| summary.session).collect();
+            Ok(if found.is_empty() { Looked::NotKept } else { Looked::Found(found) })
+        }
+
+        fn latest(&self, sensor: &SensorKey, limit: usize) -> Result<Vec<SessionSummary>, RecordsError> {
+            let mine = self.sessions.iter().filter(|record| record.summary.sensor == *sensor);
+            Ok(mine.map(|record| record.summary.clone()).take(limit).collect())
+        }
+    }
+
+    impl SensorRollCall for Recorded {
+        fn sensors(&self, _scope: &Scope) -> Vec<SensorStatus> {
+            self.sensors.clone()
+        }
+    }
 
     /// The token of the session of the operator with each role.
-    fn token(role: Role) -> String {
+    pub(crate) fn token(role: Role) -> String {
         format!("token-of-{role}")
+    }
+
+    /// The key that forms of the operator with this role have.
+    pub(crate) fn form_key(role: Role) -> String {
+        FormKey::of(&token(role)).as_str().to_owned()
+    }
+
+    /// The beginning of a form of the operator with this role.
+    pub(crate) fn form_of(role: Role) -> String {
+        format!("form_key={}", form_key(role))
     }
 
     /// A console with an operator for each role, signed in. Nobody's password is ever hashed.
@@ -315,26 +563,60 @@ pub(crate) mod tests {
 
     /// The same with a lake. It is 2023-11-14T22:13:20Z.
     pub(crate) fn console_with(lake: Arc<dyn Lake>) -> Arc<Console> {
+        console_of(lake, Arc::new(FixedFleet::default()), Arc::new(MemoryStore::default()))
+    }
+
+    /// The same with what was published.
+    pub(crate) fn console_that_published(lake: Arc<dyn Lake>, published: Published) -> Arc<Console> {
+        console_that(lake, Arc::new(FixedFleet::default()), Arc::default(), published, Recorded::default())
+    }
+
+    /// The same with a fleet and its history.
+    pub(crate) fn console_of(lake: Arc<dyn Lake>, fleet: Arc<FixedFleet>, shelf: Arc<MemoryStore>) -> Arc<Console> {
+        console_that(lake, fleet, shelf, Published::default(), Recorded::default())
+    }
+
+    /// The same with what sensors recorded.
+    pub(crate) fn console_that_recorded(lake: Arc<dyn Lake>, recorded: Recorded) -> Arc<Console> {
+        console_that(lake, Arc::new(FixedFleet::default()), Arc::default(), Published::default(), recorded)
+    }
+
+    fn console_that(
+        lake: Arc<dyn Lake>,
+        fleet: Arc<FixedFleet>,
+        shelf: Arc<MemoryStore>,
+        published: Published,
+        recorded: Recorded,
+    ) -> Arc<Console> {
         let clock: Arc<dyn komainu_ports::Clock> = Arc::new(ManualClock::new(NOW));
         let ids: Arc<dyn IdSource> = Arc::new(SeededIds::new(1));
         let store = Arc::new(MemoryAccounts::new(AccountLimits::default()));
         let accounts = Accounts::new(store, clock.clone(), ids.clone(), "http://console.example".to_owned());
-        let (cookies, shelf) = (CookieScope::Any, Arc::new(MemoryStore::default()));
+        let cookies = CookieScope::Any;
+        let samples = Arc::new(MemorySamples::new(SampleLimits::default()));
         let console = Console::new(ConsoleParts {
             accounts,
             lakes: Arc::new(OneLake(lake)),
-            scope: Scope {
-                account: AccountId::parse("000000000000").unwrap(),
-                region: Region::parse("local").unwrap(),
-            },
+            scope: crate::test_desks::scope(),
             history: shelf.clone(),
+            fleet: fleet.clone(),
+            presence: fleet,
+            profiles: Arc::new(TestProfiles::default()),
+            topics: Arc::new(TestTopics::default()),
             threat: ThreatParts {
                 records: Arc::new(MemoryRecords::new(RecordsLimits::default())),
+                sessions: Arc::new(recorded.clone()),
+                roll: Arc::new(recorded),
                 captures: Arc::new(MemoryCaptures::new(CapturesLimits::default())),
                 artifacts: Arc::new(MemoryArtifacts::default()),
-                samples: Arc::new(MemorySamples::new(SampleLimits::default())),
-                indicators: shelf,
+                samples: samples.clone(),
+                intake: Arc::new(Door(samples)),
+                indicators: shelf.clone(),
+                sink: Arc::new(Shelf(shelf)),
             },
+            publications: Arc::new(Files(published)),
+            keys: Arc::new(MemoryAccessKeys::default()),
+            vitals: Arc::new(StillLife),
             clock,
             ids,
             cookies,
@@ -381,6 +663,17 @@ pub(crate) mod tests {
         (head_status(&location, &body), String::from_utf8(body.to_vec()).unwrap() + &location)
     }
 
+    /// What the stream of an operator with this role says; none when there are too many. Needs a runtime.
+    pub(crate) fn stream_of(console: &Arc<Console>, role: Role) -> Option<tokio::sync::mpsc::Receiver<bytes::Bytes>> {
+        let request = Request::builder().uri("/live").header(COOKIE, format!("{}={}", cookie::SESSION, token(role)));
+        let head = request.body(()).unwrap().into_parts().0;
+        let address = "192.0.2.1".parse().unwrap();
+        match page(console, address, &head, Fields::default(), NOW).into_response(CookieScope::Any).into_body() {
+            ReplyBody::Stream(messages) => Some(messages),
+            ReplyBody::Whole(_) => None,
+        }
+    }
+
     /// The status as the page itself says it, 200 for others, 303 for what leads on.
     fn head_status(location: &str, body: &[u8]) -> u16 {
         let text = std::str::from_utf8(body).unwrap();
@@ -422,12 +715,11 @@ pub(crate) mod tests {
             let (found, text) = ask(&console, role, Method::POST, "/account/language", &form);
             assert_eq!(found, status, "{role:?} {key}: {text}");
         };
-        let key = |role| FormKey::of(&token(role)).as_str().to_owned();
         check(Some(Role::Viewer), "", 403);
-        check(Some(Role::Viewer), &key(Role::Admin), 403);
+        check(Some(Role::Viewer), &form_key(Role::Admin), 403);
         check(Some(Role::Viewer), FormKey::of("").as_str(), 403);
         check(None, FormKey::of("").as_str(), 303);
-        check(Some(Role::Viewer), &key(Role::Viewer), 303);
+        check(Some(Role::Viewer), &form_key(Role::Viewer), 303);
         let (_, text) = ask(&console, Some(Role::Viewer), Method::GET, "/", "");
         assert!(text.contains("<html lang=\"ja\""), "{text}");
     }

@@ -14,10 +14,12 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, info, warn};
 
-use crate::{Console, events, request};
+use crate::paced::Paced;
+use crate::{Console, events, live, request};
 
 /// So many connections are served at the same time; further ones are closed at once. A browser keeps six.
 const CONNECTIONS_MAX: usize = 512;
@@ -90,6 +92,9 @@ impl Server {
             info!(event = events::LISTENING, %address, tls = self.tls.is_some(), "the console can be reached");
         }
         let mut stopping = self.stopping.subscribe();
+        // Dropped with this function, and with it the task ends.
+        let mut looking = JoinSet::new();
+        looking.spawn(live::look(self.console.clone()));
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -110,6 +115,7 @@ impl Server {
     /// after `grace`.
     pub async fn stop(&self, grace: Duration) {
         self.stopping.send_replace(true);
+        self.console.live.end();
         let all = u32::try_from(CONNECTIONS_MAX).expect("the bound is small");
         if tokio::time::timeout(grace, self.connections.acquire_many(all)).await.is_err() {
             warn!("connections to the console were cut off");
@@ -137,6 +143,7 @@ impl Server {
                 Err(_) => return debug!(%address, "handshake took too long"),
             },
         };
+        let stream = Paced::new(stream);
         let service = service_fn(|request| request::answer(self.console.clone(), address.ip().to_canonical(), request));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())

@@ -56,6 +56,12 @@ pub(crate) fn said(visit: &Visit) -> Markup {
     html! { @if let Some(said) = said { p.note.ok role="status" { (said) } } }
 }
 
+/// Says that the page shows what is now: the script asks for it again when there is news of these kinds (`attacks`, `alarms`),
+/// or offers to.
+pub(crate) fn live(visit: &Visit, kinds: &str) -> Markup {
+    html! { div hidden data-live=(kinds) data-offer=(visit.text("live.offer")) {} }
+}
+
 /// What is wrong with a form that came.
 pub(crate) fn wrong(text: Option<&str>) -> Markup {
     html! { @if let Some(text) = text { p.note.bad role="alert" { (text) } } }

@@ -10,12 +10,29 @@ const SHOWN_CHARS_MAX: usize = 2_000;
 /// A text from outside as a page shows it: what has no picture of its own, or changes the direction or the place of what
 /// is around it, is written as an escape. The template escapes markup as it does for every text.
 pub(crate) fn shown(text: &(impl AsRef<[u8]> + ?Sized)) -> String {
+    shown_with(text.as_ref(), SHOWN_CHARS_MAX, &push)
+}
+
+/// The same of fewer characters.
+pub(crate) fn shown_briefly(text: &str, chars_max: usize) -> String {
+    shown_with(text.as_bytes(), chars_max, &push)
+}
+
+/// What a terminal showed, for a place where lines are lines: what begins a line or moves to the next tab does so, all else
+/// that would have an effect is written.
+pub(crate) fn shown_lines(text: &str, chars_max: usize) -> String {
+    shown_with(text.replace("\r\n", "\n").as_bytes(), chars_max, &|shown, character| match character {
+        '\n' | '\t' => shown.push(character),
+        other => push(shown, other),
+    })
+}
+
+fn shown_with(all: &[u8], chars_max: usize, push: &dyn Fn(&mut String, char)) -> String {
     let mut shown = String::new();
     let (mut chars, mut bytes_read) = (0, 0);
-    let all = text.as_ref();
     for chunk in all.utf8_chunks() {
         for character in chunk.valid().chars() {
-            if chars == SHOWN_CHARS_MAX {
+            if chars == chars_max {
                 return left_out(shown, all.len() - bytes_read);
             }
             push(&mut shown, character);
@@ -23,7 +40,7 @@ pub(crate) fn shown(text: &(impl AsRef<[u8]> + ?Sized)) -> String {
             bytes_read += character.len_utf8();
         }
         for byte in chunk.invalid() {
-            if chars == SHOWN_CHARS_MAX {
+            if chars == chars_max {
                 return left_out(shown, all.len() - bytes_read);
             }
             write!(shown, "\\x{byte:02x}").expect("a string takes everything");
@@ -93,6 +110,16 @@ mod tests {
         check("evil\u{202e}gpj.exe".as_bytes(), "evil\\u{202e}gpj.exe");
         check("a\u{200b}b\u{feff}\u{e0041}".as_bytes(), "a\\u{200b}b\\u{feff}\\u{e0041}");
         check(b"\xff\xfea", "\\xff\\xfea");
+    }
+
+    #[test]
+    fn lines_of_a_terminal_are_lines() {
+        let check = |text: &str, expected: &str| assert_eq!(shown_lines(text, 20), expected, "{text:?}");
+        check("a\r\n\tb\n", "a\n\tb\n");
+        check("a\rb\x1b[31mc\x08", "a\\rb\\x1b[31mc\\x08");
+        check("\u{9b}2J\u{202e}", "\\u{9b}2J\\u{202e}");
+        check(&"é".repeat(30), &format!("{}… (+20 B)", "é".repeat(20)));
+        assert_eq!(shown_briefly("a\nb", 2), "a\\n… (+1 B)");
     }
 
     #[test]

@@ -36,7 +36,8 @@ const DAY_MS: i64 = 86_400_000;
 pub(crate) struct Watch<'v> {
     pub(crate) visit: &'v Visit,
     lake: Arc<dyn Lake>,
-    is_made_up: bool,
+    /// Whether nothing in it ever was.
+    pub(crate) is_made_up: bool,
 }
 
 impl<'v> Watch<'v> {

@@ -16,13 +16,14 @@ use maud::{Markup, html};
 use crate::address::{address, defanged, part};
 use crate::condition::{Conditions, NoTest};
 use crate::pages::overview::label_badge;
+use crate::pages::sessions::time_of_row;
 use crate::period::{Period, Span, minute};
 use crate::reply::Reply;
 use crate::routes::Answered;
 use crate::shown::shown;
-use crate::time;
 use crate::visit::{SignedIn, Visit};
 use crate::watch::{OverTime, Watch, asked, brief, charts_language, column, grouped};
+use crate::{shell, time};
 
 /// Attacks of one page.
 const ROWS_MAX: usize = 100;
@@ -107,7 +108,10 @@ impl Asked {
 pub(crate) fn show(visit: &Visit, who: &SignedIn) -> Answered {
     let watch = Watch::of(visit);
     let content = match Asked::of(visit) {
-        Ok(asked) => attacks(&watch, &asked),
+        Ok(asked) => html! {
+            @if asked.period.goes_on() && asked.before.is_none() { (shell::live(visit, "attacks")) }
+            (attacks(&watch, &asked))
+        },
         Err(NoTest(text)) => html! {
             p.note.bad role="alert" { (visit.filled("attacks.no-test", &[("test", &shown(&text))])) }
             p { (visit.text("attacks.tests")) }
@@ -408,7 +412,7 @@ fn one_row(watch: &Watch<'_>, asked: &Asked, rows: &LakeRows, row: usize, is_lin
     let linked = |name: &'static str| cell(name, html! { (brief(&value(name).to_string())) });
     html! {
         tr {
-            td.head.nowrap { (time::in_year(Timestamp::from_unix_millis(rows.times()[row]))) }
+            td.head.nowrap { (time_of_row(watch, rows, row)) }
             td.mono data-label=(visit.text("column.source")) { (crate::watch::source(&source)) }
             (cell("country", html! { span title=(brief(&watch.country(&country))) { (brief(&country)) } }))
             (linked("protocol"))

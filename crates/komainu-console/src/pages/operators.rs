@@ -115,7 +115,7 @@ fn row(visit: &Visit, who: &SignedIn, operator: &Operator) -> Markup {
     }
 }
 
-fn role_field(visit: &Visit, chosen: Role, label: &str) -> Markup {
+pub(crate) fn role_field(visit: &Visit, chosen: Role, label: &str) -> Markup {
     html! {
         select name="role" aria-label=(label) {
             @for role in Role::ALL {

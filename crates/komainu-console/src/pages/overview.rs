@@ -11,10 +11,11 @@ use maud::{Markup, html};
 
 use crate::address::address;
 use crate::period::{Period, Span};
+use crate::published::NearPeaks;
 use crate::routes::Answered;
-use crate::time;
 use crate::visit::{SignedIn, Visit};
 use crate::watch::{LISTED_MAX, OverTime, Watch, asked, brief, charts_language, grouped, one_of};
+use crate::{shell, time};
 
 /// Attacks of the feed.
 const FEED_ROWS: usize = 10;
@@ -36,6 +37,7 @@ pub(crate) fn show(visit: &Visit, who: &SignedIn) -> Answered {
         Ok(false) => overview(&watch, &period),
         Err(error) => watch.problem(&error),
     };
+    let (alarms, is_urgent) = super::alarms::card(visit)?;
     let content = html! {
         @if who.may(Role::Admin) && who.operator.totp.is_none() {
             p.note.warn {
@@ -43,7 +45,10 @@ pub(crate) fn show(visit: &Visit, who: &SignedIn) -> Answered {
                 a href="/account/codes" { (visit.text("start.set-up-codes")) }
             }
         }
+        @if period.goes_on() { (shell::live(visit, "attacks alarms")) }
+        @if is_urgent { (alarms) }
         (content)
+        @if !is_urgent { (alarms) }
     };
     Ok(watch.page(who, visit.text("menu.overview"), content))
 }
@@ -275,6 +280,9 @@ fn map(watch: &Watch<'_>, period: &Period, answer: &LakeAnswer) -> Markup {
 fn protocols(watch: &Watch<'_>, period: &Period, over_time: &OverTime) -> Markup {
     let visit = watch.visit;
     let found = watch.peaks(&["protocol"], period);
+    let published = visit.console.publications.now();
+    let near = found.as_ref().ok().map(|found| NearPeaks::of(watch, &published, &found.findings, &["protocol"]));
+    let marks = near.as_ref().map(NearPeaks::marks).unwrap_or_default();
     let half_a_day = 43_200_000;
     let told: Vec<(i64, String)> = found
         .as_ref()
@@ -297,7 +305,7 @@ fn protocols(watch: &Watch<'_>, period: &Period, over_time: &OverTime) -> Markup
                 language: charts_language(visit.language),
                 range: period.of_chart(),
                 series: &series,
-                annotations: &[],
+                annotations: &marks.of_chart(),
                 peaks: &peaks,
                 slice_link: Some(&slice),
             }))
@@ -312,7 +320,10 @@ fn protocols(watch: &Watch<'_>, period: &Period, over_time: &OverTime) -> Markup
                         li {
                             span.muted { (time::day(finding.top)) }
                             strong { (brief(&watch.scope(finding, &["protocol"]))) }
-                            span { (watch.unusual(finding)) }
+                            span {
+                                (watch.unusual(finding))
+                                @if let Some(near) = &near { (near.told(watch, finding)) }
+                            }
                         }
                     }
                 }

@@ -2,7 +2,10 @@
 
 use maud::html;
 
-use crate::pages::{observables, operators, sources};
+use crate::pages::{
+    alarms, appliances, devices, families, groups, indicator, keys, observables, operators, profiles, publications,
+    samples, sensors, sessions, sources, topics,
+};
 use crate::problem::Problem;
 use crate::routes::{Answered, ROUTES};
 use crate::shell;
@@ -26,7 +29,25 @@ pub(crate) struct Hit {
 type Finder = fn(&Visit, &SignedIn, &str) -> Result<Vec<Hit>, Problem>;
 
 /// Who is asked, in the order in which hits are listed.
-const FINDERS: &[Finder] = &[sources::find, observables::find, find_pages, operators::find];
+const FINDERS: &[Finder] = &[
+    alarms::find,
+    sources::find,
+    sessions::find,
+    sensors::find,
+    appliances::find,
+    devices::find,
+    groups::find,
+    samples::find,
+    indicator::find,
+    families::find,
+    publications::find,
+    observables::find,
+    profiles::find,
+    topics::find,
+    find_pages,
+    operators::find,
+    keys::find,
+];
 
 /// The hits.
 pub(crate) fn show(visit: &Visit, who: &SignedIn) -> Answered {

@@ -10,12 +10,19 @@ use maud::{Markup, html};
 use crate::address::{address, defanged, part, refanged};
 use crate::pages::observables::{KINDS, value_list};
 use crate::pages::search::Hit;
+use crate::pages::sessions::time_of_row;
 use crate::period::Period;
 use crate::problem::Problem;
 use crate::routes::Answered;
 use crate::time;
 use crate::visit::{SignedIn, Visit};
 use crate::watch::{LISTED_MAX, OverTime, Watch, asked, brief, charts_language, end_of_day, grouped, one_of};
+
+/// Attacks that are listed, the latest.
+const ROWS_MAX: usize = 20;
+
+/// What is told of each.
+const COLUMNS: [&str; 5] = ["protocol", "port", "model", "label", "sensor"];
 
 const TABLE: LakeTable = LakeTable::Attacks;
 
@@ -129,9 +136,36 @@ fn seen(watch: &Watch<'_>, source: &str, of_source: &[LakeFilter], known: &Known
             (list(visit.text("column.appliance"), "appliance"))
             (list(visit.text("column.sensor"), "sensor"))
         }
+        (latest(watch, of_source))
         (observed(watch, source, &period))
         p.small.muted { (visit.text("watch.country-note")) }
     }
+}
+
+/// Its latest attacks, with what happened in each.
+fn latest(watch: &Watch<'_>, of_source: &[LakeFilter]) -> Markup {
+    let visit = watch.visit;
+    let found = watch.list(TABLE, TimeRange::ALL, of_source, (LakeOrder::Newest, ROWS_MAX));
+    watch.card(visit.text("source.sessions"), &found, |rows| html! {
+        div.scroll tabindex="0" {
+            table.rows.fold.tight {
+                thead { tr {
+                    th { (visit.text("attacks.when")) }
+                    @for name in COLUMNS { th { (visit.texts.word("column", name).unwrap_or(name)) } }
+                } }
+                tbody {
+                    @for row in 0..rows.len() {
+                        tr {
+                            td.head.nowrap { (time_of_row(watch, rows, row)) }
+                            @for name in COLUMNS {
+                                td { (brief(&watch.value(name, &rows.value(row, crate::watch::column(TABLE, name))))) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    })
 }
 
 /// What it showed.

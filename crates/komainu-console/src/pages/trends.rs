@@ -7,12 +7,15 @@ use std::collections::BTreeSet;
 use komainu_charts::{HeatMap, HeatRow, Link, Stacked, heat_map, stacked_area};
 use komainu_model::Timestamp;
 use komainu_ports::{LakeError, LakeFilter, LakeQuestion, LakeTable, LakeTest, LakeValue, TimeBucket, TimeRange};
-use komainu_statistics::{Change, Comparison, Finding, FirstSeenList, Key, Row, Rule, Side, compare, first_seen};
+use komainu_statistics::{
+    Change, Comparison, Finding, FirstSeenList, Key, Peaks, Row, Rule, Side, compare, first_seen,
+};
 use maud::{Markup, html};
 
 use crate::address::address;
 use crate::pages::overview::to_attacks;
 use crate::period::{Period, Span};
+use crate::published::{Marks, NearPeaks};
 use crate::routes::Answered;
 use crate::shown::shown;
 use crate::time;
@@ -21,6 +24,9 @@ use crate::watch::{OverTime, Watch, asked, brief, charts_language, grouped, keys
 
 /// Columns by which attacks are shown, and of which one may have one value only.
 const COLUMNS: [&str; 3] = ["country", "appliance", "protocol"];
+
+/// Columns by which attacks are sorted to find what was unusual.
+const PEAK_COLUMNS: [&str; 2] = ["protocol", "appliance"];
 
 /// Columns by which two periods are compared.
 const COMPARED: [&str; 5] = ["protocol", "country", "appliance", "port", "label"];
@@ -56,6 +62,10 @@ pub(crate) fn show(visit: &Visit, who: &SignedIn) -> Answered {
         let value = visit.query.one(name);
         (!value.is_empty()).then_some((*name, value))
     });
+    let found = watch.peaks(&PEAK_COLUMNS, &period);
+    let published = visit.console.publications.now();
+    let near = found.as_ref().ok().map(|found| NearPeaks::of(&watch, &published, &found.findings, &PEAK_COLUMNS));
+    let marks = near.as_ref().map(NearPeaks::marks).unwrap_or_default();
     let kept: Vec<(&str, &str)> = chosen.into_iter().chain([("compare", visit.query.one("compare"))]).collect();
     let content = html! {
         div.line {
@@ -66,10 +76,10 @@ pub(crate) fn show(visit: &Visit, who: &SignedIn) -> Answered {
             }
         }
         @for name in COLUMNS {
-            @if chosen.is_none_or(|(chosen, _)| chosen != name) { (over_time(&watch, &period, name, chosen)) }
+            @if chosen.is_none_or(|(chosen, _)| chosen != name) { (over_time(&watch, &period, name, chosen, &marks)) }
         }
         @if chosen.is_none() { (protocols_on_appliances(&watch, &period)) }
-        (peaks(&watch, &period))
+        (peaks(&watch, &found, near.as_ref()))
         (changes(&watch, &period, &kept))
         h2.group { (visit.text("trends.new")) }
         div.columns {
@@ -90,7 +100,13 @@ fn here(period: &Period, others: &[(&str, &str)]) -> String {
     address("/trends", &all)
 }
 
-fn over_time(watch: &Watch<'_>, period: &Period, name: &'static str, chosen: Option<(&str, &str)>) -> Markup {
+fn over_time(
+    watch: &Watch<'_>,
+    period: &Period,
+    name: &'static str,
+    chosen: Option<(&str, &str)>,
+    marks: &Marks,
+) -> Markup {
     let visit = watch.visit;
     let filters: Vec<LakeFilter> = chosen.map(|(name, value)| one_of(TABLE, name, &[value])).into_iter().collect();
     let answer =
@@ -108,7 +124,7 @@ fn over_time(watch: &Watch<'_>, period: &Period, name: &'static str, chosen: Opt
                     language: charts_language(visit.language),
                     range: period.of_chart(),
                     series: &series,
-                    annotations: &[],
+                    annotations: &marks.of_chart(),
                     peaks: &[],
                     slice_link: None,
                 }))
@@ -118,7 +134,7 @@ fn over_time(watch: &Watch<'_>, period: &Period, name: &'static str, chosen: Opt
 }
 
 /// Adds up the series beyond [`SERIES_MAX`].
-fn fold(over_time: &mut OverTime) {
+pub(crate) fn fold(over_time: &mut OverTime) {
     let mut rest = over_time.series.split_off(SERIES_MAX.min(over_time.series.len())).into_iter();
     let Some((_, mut sums)) = rest.next() else { return };
     for (_, counts) in rest {
@@ -182,12 +198,10 @@ fn protocols_on_appliances(watch: &Watch<'_>, period: &Period) -> Markup {
     })
 }
 
-/// What was unusual, the latest first.
-fn peaks(watch: &Watch<'_>, period: &Period) -> Markup {
+/// What was unusual, the latest first, with what was published then.
+fn peaks(watch: &Watch<'_>, found: &Result<Peaks, LakeError>, near: Option<&NearPeaks<'_>>) -> Markup {
     let visit = watch.visit;
-    let columns = ["protocol", "appliance"];
-    let found = watch.peaks(&columns, period);
-    let told = watch.told(&found, |found| html! {
+    let told = watch.told(found, |found| html! {
         @if found.findings.is_empty() { p.muted { (watch.nothing_unusual(found)) } }
         @else {
             div.scroll tabindex="0" {
@@ -202,8 +216,11 @@ fn peaks(watch: &Watch<'_>, period: &Period) -> Markup {
                         @for finding in found.findings.iter().rev().take(PEAKS_MAX) {
                             tr {
                                 td.head.nowrap { span { (days_of(visit, finding)) } }
-                                td data-label=(visit.text("peak.what")) { (of_finding(watch, finding, &columns)) }
-                                td.wide data-label=(visit.text("peak.how")) { (watch.unusual(finding)) }
+                                td data-label=(visit.text("peak.what")) { (of_finding(watch, finding, &PEAK_COLUMNS)) }
+                                td.wide data-label=(visit.text("peak.how")) {
+                                    (watch.unusual(finding))
+                                    @if let Some(near) = near { (near.told(watch, finding)) }
+                                }
                                 td.number data-label=(visit.text("peak.excess")) { "+" (grouped(finding.excess.max(0.0).round() as u64)) }
                             }
                         }
@@ -364,7 +381,7 @@ fn new_weaknesses(watch: &Watch<'_>, period: &Period) -> Markup {
 
 /// The values of a question about one column that an earlier time does not have, those that came most often. When they came
 /// first is asked for these few only: days times ports are many.
-fn newly_seen(
+pub(crate) fn newly_seen(
     watch: &Watch<'_>,
     period: &Period,
     before: TimeRange,
@@ -398,7 +415,7 @@ fn newly_seen(
     Ok(first_seen(rows, period.range.from, period.range.to, &|key| known.contains(key)))
 }
 
-fn new_list(watch: &Watch<'_>, name: &str, list: &FirstSeenList, link: &dyn Fn(&str) -> String) -> Markup {
+pub(crate) fn new_list(watch: &Watch<'_>, name: &str, list: &FirstSeenList, link: &dyn Fn(&str) -> String) -> Markup {
     let visit = watch.visit;
     html! {
         @if list.seen.is_empty() { p.muted { (visit.text("trends.nothing-new")) } }

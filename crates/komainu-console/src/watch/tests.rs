@@ -9,7 +9,7 @@ use super::*;
 use crate::request::tests::{ask, console_with};
 
 /// Pages about attacks, with every part that can be asked for.
-const PAGES: [&str; 11] = [
+const PAGES: [&str; 15] = [
     "/",
     "/?range=24h",
     "/?range=1y",
@@ -21,6 +21,10 @@ const PAGES: [&str; 11] = [
     "/observables/one?kind=command&value=x",
     "/trends",
     "/trends?compare=country",
+    "/sensors",
+    "/sensors/tokyo",
+    "/appliances",
+    "/appliances/x?by=port",
 ];
 
 #[test]
