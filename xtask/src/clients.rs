@@ -56,7 +56,7 @@ impl ClientOutcome {
 }
 
 /// What the scripts share.
-const SHARED: [&str; 3] = ["handing_in.py", "harness.py", "visitors.py"];
+const SHARED: [&str; 4] = ["agents.py", "handing_in.py", "harness.py", "visitors.py"];
 
 /// The scripts that need a program which may be missing without anything being wrong.
 const MOSQUITTO_SCRIPTS: [&str; 2] = ["mosquitto_clients", "sensor_mqtt"];

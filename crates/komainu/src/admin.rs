@@ -22,7 +22,7 @@ use tokio::sync::Semaphore;
 use crate::config::Config;
 use crate::indicators::{IndicatorsReply, IndicatorsRequest};
 use crate::operator::Operator;
-use crate::operators::{OperatorsReply, OperatorsRequest};
+use crate::operators::{OperatorsReply, OperatorsRequest, RoleName};
 use crate::samples::{SamplesReply, SamplesRequest};
 
 /// The socket's name in the data folder.
@@ -48,7 +48,7 @@ pub(crate) enum AdminRequest {
     /// List the sensors that were heard of.
     ListSensors,
     /// Make an access key, or take the given id and secret.
-    CreateAccessKey { given: Option<(String, String)> },
+    CreateAccessKey { given: Option<(String, String)>, role: RoleName, note: String },
     /// Something about indicators.
     Indicators(IndicatorsRequest),
     /// Something about samples.
@@ -59,6 +59,8 @@ pub(crate) enum AdminRequest {
     ListAccessKeys,
     /// Make an access key useless.
     RevokeAccessKey { id: String },
+    /// Forget a revoked access key.
+    DeleteAccessKey { id: String },
 }
 
 /// What a local operator gets. Displays as the command prints it.
@@ -80,6 +82,8 @@ pub(crate) enum AdminReply {
     AccessKeys(Vec<AccessKeyLine>),
     /// The key is useless now.
     AccessKeyRevoked { id: String },
+    /// The key is forgotten.
+    AccessKeyDeleted { id: String },
     /// It could not be done, for this reason.
     Refused { reason: String },
 }
@@ -131,8 +135,12 @@ pub(crate) struct SensorHealthLine {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct AccessKeyLine {
     pub(crate) id: String,
+    pub(crate) role: String,
     pub(crate) status: String,
     pub(crate) created_unix_s: i64,
+    /// Since the server started.
+    pub(crate) used_unix_s: Option<i64>,
+    pub(crate) note: String,
 }
 
 impl fmt::Display for AdminReply {
@@ -159,12 +167,24 @@ impl fmt::Display for AdminReply {
                 writeln!(f, "no access keys; make one with `komainu access-key create`")
             }
             Self::AccessKeys(keys) => {
-                writeln!(f, "{:<32} {:<8} CREATED (UTC)", "ID", "STATUS")?;
+                writeln!(
+                    f,
+                    "{:<20} {:<8} {:<8} {:<20} {:<20} NOTE",
+                    "ID", "ROLE", "STATUS", "CREATED (UTC)", "USED SINCE START"
+                )?;
                 keys.iter().try_for_each(|key| {
-                    writeln!(f, "{:<32} {:<8} {}", key.id, key.status, calendar_time(key.created_unix_s))
+                    let AccessKeyLine { id, role, status, note, .. } = key;
+                    let created = calendar_time(key.created_unix_s);
+                    let used = key.used_unix_s.map_or_else(|| "-".to_owned(), calendar_time);
+                    writeln!(
+                        f,
+                        "{}",
+                        format!("{id:<20} {role:<8} {status:<8} {created:<20} {used:<20} {note}").trim_end()
+                    )
                 })
             }
             Self::AccessKeyRevoked { id } => writeln!(f, "revoked {id}"),
+            Self::AccessKeyDeleted { id } => writeln!(f, "deleted {id}"),
             Self::Refused { reason } => writeln!(f, "refused: {reason}"),
         }
     }
@@ -326,13 +346,17 @@ mod tests {
         let server = tokio::spawn(run(listen(&data).unwrap(), operator));
 
         let given = Some(("OPERATOR12345678".to_owned(), "a secret of mine".replace(' ', "-")));
-        let created = ask(&Config::default(), &data, AdminRequest::CreateAccessKey { given: given.clone() }).await;
+        let create = |given| AdminRequest::CreateAccessKey { given, role: RoleName::Viewer, note: "a test".to_owned() };
+        let created = ask(&Config::default(), &data, create(given.clone())).await;
         let (id, secret) = given.clone().unwrap();
         assert_eq!(created.unwrap(), AdminReply::AccessKeyCreated { id, secret });
-        let again = ask(&Config::default(), &data, AdminRequest::CreateAccessKey { given }).await.unwrap_err();
+        let again = ask(&Config::default(), &data, create(given)).await.unwrap_err();
         assert!(again.to_string().contains("already exists"), "{again}");
         let mode = std::fs::metadata(data.join(SOCKET_NAME)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+        let listed = ask(&Config::default(), &data, AdminRequest::ListAccessKeys).await.unwrap().to_string();
+        let line = listed.lines().nth(1).unwrap();
+        assert!(line.starts_with("OPERATOR12345678     viewer   active ") && line.ends_with(" a test"), "{line}");
         server.abort();
     }
 

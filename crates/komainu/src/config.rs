@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::console::ConsoleSection;
 use crate::outpost::{OutpostSection, OutpostsSection};
+use crate::output::OutputSection;
+use crate::publications::StatisticsSection;
 
 /// The prefix of environment variables that set configuration keys.
 const VARIABLE_PREFIX: &str = "KOMAINU__";
@@ -39,6 +41,8 @@ pub(crate) struct Config {
     pub(crate) sensor: SensorSection,
     pub(crate) hub: HubSection,
     pub(crate) lake: LakeSection,
+    pub(crate) statistics: StatisticsSection,
+    pub(crate) output: OutputSection,
     pub(crate) outpost: OutpostSection,
     pub(crate) sandbox: SandboxSection,
     pub(crate) lab: LabSection,
@@ -177,6 +181,8 @@ pub(crate) struct Listen {
     /// MQTT, HTTPS and WebSocket over TLS, told apart by ALPN. When this default may not be opened, the server says
     /// so and runs without; an address that was asked for must open.
     pub(crate) tls: SocketAddr,
+    /// Metrics for Prometheus, HTTP, without signing in; nowhere without it.
+    pub(crate) metrics: Option<SocketAddr>,
     /// MQTT without TLS for conformance suites: anybody may do anything. Loopback only.
     pub(crate) insecure_plain_mqtt: Option<SocketAddr>,
 }
@@ -472,6 +478,7 @@ impl Default for Listen {
             api: SocketAddr::from(([127, 0, 0, 1], 8080)),
             mqtts: SocketAddr::from(([127, 0, 0, 1], 8883)),
             tls: SocketAddr::from(([127, 0, 0, 1], 443)),
+            metrics: None,
             insecure_plain_mqtt: None,
         }
     }
@@ -659,6 +666,7 @@ fn check(table: &toml::Table) -> anyhow::Result<Config> {
     }
     config.console.check()?;
     config.lab.check()?;
+    config.output.check()?;
     check_capture(&config.sensor.capture)?;
     check_fetch(&config.sensor.fetch)?;
     config.sensor.outposts.check(config.sensor.devices.is_some())?;

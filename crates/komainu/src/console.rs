@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use komainu_console::{Accounts, Console, ConsoleParts, CookieScope, Lakes, Server, ThreatParts, TlsCertificate};
+use komainu_console::{
+    Accounts, Console, ConsoleParts, CookieScope, Lakes, Publications, Server, ThreatParts, TlsCertificate,
+};
 use komainu_model::Scope;
-use komainu_ports::{Clock, IdSource, Store};
+use komainu_ports::{AccessKeys, Clock, Fleet, IdSource, Presence, ProfileDesk, Store, TopicDesk, VitalSigns};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -79,14 +81,22 @@ pub(crate) struct Given {
     pub(crate) lakes: Arc<dyn Lakes>,
     pub(crate) scope: Scope,
     pub(crate) history: Arc<dyn Store>,
+    pub(crate) profiles: Arc<dyn ProfileDesk>,
+    pub(crate) topics: Arc<dyn TopicDesk>,
+    pub(crate) fleet: Arc<dyn Fleet>,
+    pub(crate) presence: Arc<dyn Presence>,
     pub(crate) threat: ThreatParts,
+    pub(crate) publications: Arc<dyn Publications>,
     pub(crate) certificate: TlsCertificate,
+    pub(crate) keys: Arc<dyn AccessKeys>,
+    pub(crate) vitals: Arc<dyn VitalSigns>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn IdSource>,
 }
 
 /// A console that listens.
 pub(crate) struct RunningConsole {
+    pub(crate) address: SocketAddr,
     server: Arc<Server>,
     listening: JoinHandle<()>,
 }
@@ -97,7 +107,23 @@ pub(crate) async fn open(
     host: &str,
     given: Given,
 ) -> anyhow::Result<Option<(RunningConsole, Vec<String>)>> {
-    let Given { accounts, lakes, scope, history, threat, certificate, clock, ids } = given;
+    let Given {
+        accounts,
+        lakes,
+        scope,
+        history,
+        fleet,
+        presence,
+        profiles,
+        topics,
+        threat,
+        publications,
+        certificate,
+        keys,
+        vitals,
+        clock,
+        ids,
+    } = given;
     let listener = match TcpListener::bind(section.listen).await {
         Ok(listener) => listener,
         // Several servers may run on one machine, and nobody asked for this address.
@@ -118,7 +144,24 @@ pub(crate) async fn open(
     let first_link =
         tokio::task::spawn_blocking(move || of_link.first_link()).await?.context("cannot read accounts")?;
     let (cookies, proxies) = (section.cookies(), section.proxies.clone());
-    let parts = ConsoleParts { accounts, lakes, scope, history, threat, clock, ids, cookies, proxies };
+    let parts = ConsoleParts {
+        accounts,
+        lakes,
+        scope,
+        history,
+        fleet,
+        presence,
+        profiles,
+        topics,
+        threat,
+        publications,
+        keys,
+        vitals,
+        clock,
+        ids,
+        cookies,
+        proxies,
+    };
     let console = tokio::task::spawn_blocking(move || Console::new(parts)).await?;
     let server = if section.tls {
         Server::tls(console, &certificate).context("cannot use the server's certificate for the console")?
@@ -135,8 +178,9 @@ pub(crate) async fn open(
         );
         says.push(format!("  {}", link.url));
     }
+    let address = listener.local_addr().context("cannot tell where the console listens")?;
     let listening = tokio::spawn(server.clone().listen(listener));
-    Ok(Some((RunningConsole { server, listening }, says)))
+    Ok(Some((RunningConsole { address, server, listening }, says)))
 }
 
 impl RunningConsole {

@@ -2,7 +2,6 @@
 //!
 //! The commands open the lake's folder for reading, as it is at that moment; a server may be writing to it, and none is needed.
 
-mod asked;
 mod sheet;
 
 use std::fs::{self, OpenOptions};
@@ -18,10 +17,9 @@ use komainu_lake::ParquetFile;
 use komainu_model::Timestamp;
 use komainu_ports::{
     Clock, LISTED_ROWS_MAX, Lake, LakeAnswer, LakeFilter, LakeListing, LakeOrder, LakeQuestion, LakeRows, LakeTable,
-    LakeTableState, SystemClock, TimeBucket, TimeRange,
+    LakeTableState, SystemClock, TimeBucket, TimeRange, When,
 };
 
-use self::asked::{When, column};
 use self::sheet::{Cell, Form, Heading, Sheet};
 use crate::lake_demo::{self, DemoArgs};
 use crate::{DataArgs, lake_keeper};
@@ -195,14 +193,14 @@ impl Asked<'_> {
     }
 
     fn question(&self) -> anyhow::Result<LakeQuestion> {
-        let named = |names: &[String]| names.iter().map(|name| column(self.table, name)).collect::<anyhow::Result<_>>();
+        let named = |names: &[String]| names.iter().map(|name| self.table.named_column(name)).collect::<Result<_, _>>();
         let question = LakeQuestion {
             table: self.table,
             range: self.range,
             filters: self.filters()?,
             bucket: self.args.every.map(Every::bucket),
             group_by: named(&self.args.by)?,
-            distinct: self.args.distinct.as_deref().map(|name| column(self.table, name)).transpose()?,
+            distinct: self.args.distinct.as_deref().map(|name| self.table.named_column(name)).transpose()?,
             top: self.args.top,
         };
         question.check()?;

@@ -9,7 +9,8 @@ use anyhow::Context;
 use komainu_engines::DataFolder;
 use komainu_lake::{LakeLimits, ParquetLake};
 use komainu_model::Timestamp;
-use komainu_ports::{Clock, Lake, LakeError, LogBudget};
+use komainu_ports::{Clock, KeeperVitals, Lake, LakeError, LogBudget};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{error, info};
@@ -51,6 +52,7 @@ pub(crate) fn open_to_read(data: &Path) -> anyhow::Result<Option<ParquetLake>> {
 
 /// The task that keeps the lake.
 pub(crate) struct LakeKeeper {
+    vitals: Arc<Mutex<KeeperVitals>>,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
@@ -58,8 +60,14 @@ pub(crate) struct LakeKeeper {
 impl LakeKeeper {
     pub(crate) fn start(section: &LakeSection, lake: Arc<ParquetLake>, clock: Arc<dyn Clock>) -> Self {
         let (stop, stopping) = watch::channel(false);
-        let task = tokio::spawn(keep(lake, clock, section.retain_days, stopping));
-        Self { stop, task }
+        let vitals = Arc::default();
+        let task = tokio::spawn(keep(lake, clock, section.retain_days, Arc::clone(&vitals), stopping));
+        Self { vitals, stop, task }
+    }
+
+    /// How it goes, from now on.
+    pub(crate) fn vitals(&self) -> Arc<Mutex<KeeperVitals>> {
+        self.vitals.clone()
     }
 
     /// Resolves when what is being written is written.
@@ -71,7 +79,13 @@ impl LakeKeeper {
     }
 }
 
-async fn keep(lake: Arc<ParquetLake>, clock: Arc<dyn Clock>, retain_days: u32, mut stopping: watch::Receiver<bool>) {
+async fn keep(
+    lake: Arc<ParquetLake>,
+    clock: Arc<dyn Clock>,
+    retain_days: u32,
+    vitals: Arc<Mutex<KeeperVitals>>,
+    mut stopping: watch::Receiver<bool>,
+) {
     let not_kept = LogBudget::default();
     for look in 1_u32.. {
         tokio::select! {
@@ -89,10 +103,14 @@ async fn keep(lake: Arc<ParquetLake>, clock: Arc<dyn Clock>, retain_days: u32, m
             if retain_days > 0 && look % LOOKS_TO_RETENTION == 1 { remove_old(&lake, retain_days, now) } else { Ok(()) }
         });
         let failure: Box<dyn Error + Send + Sync> = match kept.await {
-            Ok(Ok(())) => continue,
+            Ok(Ok(())) => {
+                vitals.lock().kept_at = Some(now);
+                continue;
+            }
             Ok(Err(error)) => error.into(),
             Err(bug) => bug.into(),
         };
+        vitals.lock().failed = Some((now, failure.to_string()));
         if let Some(suppressed) = not_kept.take_now() {
             let cause = failure.source().map(tracing::field::display);
             error!(event = events::NOT_KEPT, error = %failure, cause, suppressed, "the lake's files are not kept");

@@ -3,9 +3,9 @@
 
 use std::sync::{Arc, OnceLock};
 
-use komainu_model::{CertificateId, ClientId, DisconnectReason, Scope};
+use komainu_model::{CertificateId, ClientId, DisconnectReason, ReporterName, Scope};
 use komainu_ports::{
-    BoxFuture, Broker, BrokerError, ByteStream, MeterReading, OutboundMessage, PeerInfo, WebSocketIdentity,
+    BoxFuture, Broker, BrokerError, ByteStream, MeterReading, OutboundMessage, PeerInfo, Presence, WebSocketIdentity,
 };
 
 /// A broker that is not there yet, or never will be when no server runs.
@@ -21,6 +21,13 @@ impl LateBroker {
 
     fn broker(&self) -> Result<&Arc<dyn Broker>, BrokerError> {
         self.0.get().ok_or_else(|| BrokerError::Unavailable { reason: "the gateway has not started".into() })
+    }
+}
+
+/// Nobody is connected to a gateway that is not there.
+impl Presence for LateBroker {
+    fn is_connected(&self, scope: &Scope, reporter: &ReporterName) -> bool {
+        self.broker().is_ok_and(|broker| broker.is_connected(scope, reporter))
     }
 }
 

@@ -24,10 +24,13 @@ mod lake_keeper;
 mod late_broker;
 mod logs;
 mod lookups;
+mod metrics;
 mod operator;
 mod operators;
 mod outpost;
+mod output;
 mod pcap;
+mod publications;
 mod relay;
 mod report;
 mod samples;
@@ -36,6 +39,7 @@ mod sensor;
 mod serve;
 mod share;
 mod triage;
+mod vital_signs;
 mod yara;
 
 use std::net::SocketAddr;
@@ -47,6 +51,7 @@ use clap::{Args, Parser, Subcommand};
 use komainu_ports::LakeTable;
 
 use crate::admin::{AdminReply, AdminRequest};
+use crate::operators::RoleName;
 
 /// Self-hosted security for connected devices, compatible with the clients of AWS IoT Device Defender.
 #[derive(Debug, Parser)]
@@ -89,7 +94,7 @@ enum Command {
     #[command(subcommand)]
     Operators(operators::OperatorsCommand),
     /// Manage operators' access keys.
-    #[command(subcommand)]
+    #[command(subcommand, visible_alias = "keys")]
     AccessKey(AccessKeyCommand),
     /// Check or show the configuration.
     #[command(subcommand)]
@@ -154,6 +159,9 @@ struct ServeArgs {
     /// Where MQTT, HTTPS and WebSocket over TLS listen, told apart by ALPN.
     #[arg(long, value_name = "ADDR:PORT")]
     tls: Option<SocketAddr>,
+    /// Where metrics for Prometheus are, without signing in; nowhere without it.
+    #[arg(long, value_name = "ADDR:PORT")]
+    metrics: Option<SocketAddr>,
     /// Also run a sensor, in a process of its own: what it pretends to be, as `komainu sensor --persona` has it. May be
     /// given several times.
     #[arg(long, value_name = "NAME|FILE[@ADDR]")]
@@ -190,6 +198,12 @@ enum AccessKeyCommand {
         /// A secret of your own; needs `--id`.
         #[arg(long, requires = "id")]
         secret: Option<String>,
+        /// What its holder may do.
+        #[arg(long, value_enum, default_value_t = RoleName::Admin)]
+        role: RoleName,
+        /// Who uses it and what for, at most 200 bytes.
+        #[arg(long, default_value = "")]
+        note: String,
         #[command(flatten)]
         folder: DataArgs,
     },
@@ -200,6 +214,13 @@ enum AccessKeyCommand {
     },
     /// Make an access key useless, for good.
     Revoke {
+        /// The id of the key.
+        id: String,
+        #[command(flatten)]
+        folder: DataArgs,
+    },
+    /// Forget a revoked access key.
+    Delete {
         /// The id of the key.
         id: String,
         #[command(flatten)]
@@ -276,11 +297,12 @@ fn run_command(command: Command) -> anyhow::Result<()> {
         }
         Command::AccessKey(command) => {
             let (folder, request) = match command {
-                AccessKeyCommand::Create { id, secret, folder } => {
-                    (folder, AdminRequest::CreateAccessKey { given: id.zip(secret) })
+                AccessKeyCommand::Create { id, secret, role, note, folder } => {
+                    (folder, AdminRequest::CreateAccessKey { given: id.zip(secret), role, note })
                 }
                 AccessKeyCommand::List { folder } => (folder, AdminRequest::ListAccessKeys),
                 AccessKeyCommand::Revoke { id, folder } => (folder, AdminRequest::RevokeAccessKey { id }),
+                AccessKeyCommand::Delete { id, folder } => (folder, AdminRequest::DeleteAccessKey { id }),
             };
             print!("{}", ask(&folder, request)?);
             Ok(())
@@ -335,6 +357,7 @@ fn serve_settings(args: &ServeArgs) -> Vec<config::Setting> {
         ("listen.api", args.api.map(|address| text(address.to_string()))),
         ("listen.mqtts", args.mqtts.map(|address| text(address.to_string()))),
         ("listen.tls", args.tls.map(|address| text(address.to_string()))),
+        ("listen.metrics", args.metrics.map(|address| text(address.to_string()))),
         ("listen.insecure_plain_mqtt", args.insecure_plain_mqtt.map(|address| text(address.to_string()))),
         ("smtp.server", args.smtp.clone().map(text)),
         ("sensor.run_in_serve", personas.is_some().then_some(toml::Value::Boolean(true))),

@@ -4,13 +4,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use komainu_api::{Api, ControlPlane, EnrolledDevice as Enrolled, SensorHealth, SensorStatus};
-use komainu_console::Accounts;
+use komainu_api::{Api, ControlPlane, EnrolledDevice as Enrolled};
+use komainu_console::{Accounts, By};
 use komainu_engines::DataFolder;
 use komainu_lab::Intake;
-use komainu_model::{AccessKeyId, AccessKeyStatus, Scope, SecretKey};
+use komainu_model::{AccessKeyId, AccessKeyNote, AccessKeyStatus, Scope, SecretKey};
 use komainu_pipeline::Indicators;
-use komainu_ports::SensorArtifacts;
+use komainu_ports::{
+    AccessKeys, AuditAction, ListedAccessKey, SensorArtifacts, SensorHealth, SensorRollCall, SensorStatus,
+};
 
 use crate::admin::{AccessKeyLine, AdminReply, AdminRequest, EnrolledDevice, SensorHealthLine, SensorLine};
 use crate::config::Config;
@@ -47,7 +49,7 @@ impl Operator {
     /// The operator of a data folder on which no server runs.
     pub(crate) fn open(config: &Config, data: &Path) -> anyhow::Result<Arc<Self>> {
         let folder = DataFolder::open(data).context(LOCK_HINT)?;
-        let foundation = Foundation::lay(config, &folder)?;
+        let foundation = Foundation::lay(config, &folder, None)?;
         Ok(Arc::new(Self::of(foundation, Some(folder))))
     }
 
@@ -77,30 +79,42 @@ impl Operator {
             AdminRequest::Indicators(request) => {
                 AdminReply::Indicators(indicators::carry_out(&self.indicators, &self.scope, request)?)
             }
-            AdminRequest::CreateAccessKey { given } => {
+            AdminRequest::CreateAccessKey { given, role, note } => {
+                let (role, note) = (role.into(), AccessKeyNote::parse(&note)?);
                 let key = match given {
                     Some((id, secret)) => {
-                        self.control.create_access_key_as(AccessKeyId::parse(&id)?, SecretKey::parse(&secret)?)?
+                        self.control.create_as(AccessKeyId::parse(&id)?, SecretKey::parse(&secret)?, role, note)?
                     }
-                    None => self.control.create_access_key()?,
+                    None => self.control.create(role, note)?,
                 };
+                self.accounts.note(&By::COMMAND_LINE, AuditAction::MakeKey, key.id.as_str())?;
                 AdminReply::AccessKeyCreated { id: key.id.to_string(), secret: key.secret.expose().to_owned() }
             }
             AdminRequest::ListAccessKeys => {
-                let line = |key: komainu_model::AccessKey| AccessKeyLine {
+                let line = |key: ListedAccessKey| AccessKeyLine {
                     id: key.id.to_string(),
+                    role: key.role.to_string(),
                     status: match key.status {
                         AccessKeyStatus::Active => "active".to_owned(),
                         AccessKeyStatus::Revoked => "revoked".to_owned(),
                     },
                     created_unix_s: key.created_at.unix_seconds(),
+                    used_unix_s: key.used_at.map(|at| at.unix_seconds()),
+                    note: key.note.to_string(),
                 };
-                AdminReply::AccessKeys(self.control.access_keys().into_iter().map(line).collect())
+                AdminReply::AccessKeys(self.control.list().into_iter().map(line).collect())
             }
             AdminRequest::RevokeAccessKey { id } => {
                 let id = AccessKeyId::parse(&id)?;
-                self.control.revoke_access_key(&id)?;
+                self.control.revoke(&id)?;
+                self.accounts.note(&By::COMMAND_LINE, AuditAction::RevokeKey, id.as_str())?;
                 AdminReply::AccessKeyRevoked { id: id.to_string() }
+            }
+            AdminRequest::DeleteAccessKey { id } => {
+                let id = AccessKeyId::parse(&id)?;
+                self.control.delete(&id)?;
+                self.accounts.note(&By::COMMAND_LINE, AuditAction::DeleteKey, id.as_str())?;
+                AdminReply::AccessKeyDeleted { id: id.to_string() }
             }
         })
     }
@@ -120,7 +134,7 @@ pub(crate) fn enrolled(device: &Enrolled) -> EnrolledDevice {
 }
 
 fn sensor_line(sensor: SensorStatus) -> SensorLine {
-    let SensorStatus { name, last_seen, is_online, health, artifacts, captures, records } = sensor;
+    let SensorStatus { name, last_seen, is_online, health, artifacts, captures, records, .. } = sensor;
     SensorLine {
         name: name.to_string(),
         is_online,

@@ -3,11 +3,11 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use komainu_api::{Api, ApiConfig, ApiParts, ControlPlane, ControlRules, Server};
+use komainu_api::{Api, ApiConfig, ApiParts, ControlPlane, ControlRules, RecordedSessions, Server};
 use komainu_console::{Accounts, ThreatParts, TlsCertificate};
 use komainu_detect::ValidationRules;
 use komainu_engines::{
@@ -17,11 +17,11 @@ use komainu_engines::{
 use komainu_gateway::{EdgeLimits, Gateway, GatewayConfig, GatewayPorts, Limits};
 use komainu_lab::Intake;
 use komainu_lake::ParquetLake;
-use komainu_model::{AccountId, EgressRules, Region, Scope};
+use komainu_model::{AccessKeyNote, AccountId, EgressRules, Region, Role, Scope};
 use komainu_pipeline::{Indicators, Pipeline, PipelineConfig, PipelinePorts};
 use komainu_ports::{
-    AccountLimits, Clock, IdSource, IndicatorStore, LakeFeed, OwnAddresses, RandomIds, SampleStore, SensorArtifacts,
-    Store, SystemClock,
+    AccessKeys, AccountLimits, ChangeObserver, Clock, IdSource, IndicatorStore, LakeFeed, OwnAddresses, RandomIds,
+    SampleStore, SensorArtifacts, Store, SystemClock,
 };
 use komainu_respond::RespondRules;
 use tokio::net::TcpListener;
@@ -37,7 +37,11 @@ use crate::laboratory;
 use crate::lake_demo::ServedLakes;
 use crate::lake_keeper::{self, LakeKeeper};
 use crate::late_broker::LateBroker;
+use crate::metrics::MetricsServer;
 use crate::operator::Operator;
+use crate::output::{Output, TellingLake};
+use crate::publications::PublicationFiles;
+use crate::vital_signs::{self, Body};
 
 /// What to do when the data folder is taken.
 pub(crate) const LOCK_HINT: &str =
@@ -72,8 +76,8 @@ pub(crate) struct Foundation {
 }
 
 impl Foundation {
-    /// Opens what is in the data folder, or makes it.
-    pub(crate) fn lay(config: &Config, folder: &DataFolder) -> anyhow::Result<Self> {
+    /// Opens what is in the data folder, or makes it. What sensors tell of attacks is told to `output` as well.
+    pub(crate) fn lay(config: &Config, folder: &DataFolder, output: Option<&Arc<Output>>) -> anyhow::Result<Self> {
         let account = AccountId::parse(&config.account.id).context("account.id")?;
         let region = Region::parse(&config.account.region).context("account.region")?;
         let scope = Scope { account: account.clone(), region };
@@ -105,13 +109,17 @@ impl Foundation {
         let console_url = config.console.url(&config.public.hosts[0]);
         let accounts = Accounts::new(Arc::new(accounts), clock.clone(), ids.clone(), console_url);
         let api = Api::new(ApiParts {
-            config: ApiConfig { device_endpoint: config.public.hosts[0].clone() },
+            config: ApiConfig { device_endpoint: config.public.hosts[0].clone(), region: scope.region.clone() },
             control: control.clone(),
             store: store.clone(),
             records: records.clone(),
             artifacts: artifacts.clone(),
+            indicators: shelf.clone(),
             captures: captures.clone(),
-            lake: lake.clone(),
+            lake: match output {
+                Some(output) => Arc::new(TellingLake { lake: lake.clone(), output: output.clone() }),
+                None => lake.clone(),
+            },
             samples: samples.clone(),
             intake: intake.clone(),
             own,
@@ -126,13 +134,17 @@ impl Foundation {
             lake_feed,
             authority,
             control,
-            indicators,
+            indicators: indicators.clone(),
             threat: ThreatParts {
+                sessions: Arc::new(RecordedSessions::new(records.clone())),
+                roll: api.clone(),
                 records,
                 captures,
                 artifacts: artifacts.clone(),
                 samples: samples.clone(),
+                intake: intake.clone(),
                 indicators: shelf,
+                sink: indicators.clone(),
             },
             artifacts,
             samples,
@@ -150,7 +162,9 @@ impl Foundation {
 /// Runs the server until SIGTERM or SIGINT.
 pub(crate) async fn serve(config: Config, data: &Path) -> anyhow::Result<()> {
     let folder = DataFolder::open(data).context(LOCK_HINT)?;
-    let foundation = Foundation::lay(&config, &folder)?;
+    let (output, writers) = Output::open(&config.output)?.unzip();
+    let foundation = Foundation::lay(&config, &folder, output.as_ref())?;
+    let observers = output.iter().map(|output| output.clone() as Arc<dyn ChangeObserver>).collect();
     let operator = Operator::of_server(foundation.clone());
     let Foundation {
         scope,
@@ -195,6 +209,7 @@ pub(crate) async fn serve(config: Config, data: &Path) -> anyhow::Result<()> {
             indicators: indicators.clone(),
             lake_feed,
             lake: lake.clone(),
+            observers,
         },
     )
     .await
@@ -203,20 +218,10 @@ pub(crate) async fn serve(config: Config, data: &Path) -> anyhow::Result<()> {
     let sessions = SqliteSessionStore::open(&folder.file("sessions.db")).context("cannot open the session store")?;
     let hosts: Vec<String> = config.public.hosts.iter().cloned().chain(guest::extra_host(&config)).collect();
     let certificate = authority.server_certificate(&hosts, clock.now()).context("public.hosts cannot be certified")?;
-    let given = console::Given {
-        accounts,
-        lakes: Arc::new(ServedLakes::new(lake.clone(), folder.path())),
-        scope: scope.clone(),
-        history: store.clone(),
-        threat,
-        certificate: TlsCertificate { chain_pem: certificate.chain_pem.clone(), key_pem: certificate.key_pem.clone() },
-        clock: clock.clone(),
-        ids: ids.clone(),
-    };
-    let console = match config.console.run {
-        true => console::open(&config.console, &config.public.hosts[0], given).await?,
-        false => None,
-    };
+    let (statistics, of_files) = (config.statistics.clone(), clock.clone());
+    let publications = tokio::task::spawn_blocking(move || PublicationFiles::open(&statistics, of_files))
+        .await
+        .context("cannot read the files about publications")?;
     let gateway = Gateway::start(
         GatewayConfig {
             scope: scope.clone(),
@@ -224,8 +229,8 @@ pub(crate) async fn serve(config: Config, data: &Path) -> anyhow::Result<()> {
             tls,
             plain_test: config.listen.insecure_plain_mqtt,
             server_certificate: komainu_gateway::ServerCertificate {
-                chain_pem: certificate.chain_pem,
-                key_pem: certificate.key_pem,
+                chain_pem: certificate.chain_pem.clone(),
+                key_pem: certificate.key_pem.clone(),
             },
             edge: EdgeLimits { connections_max: config.gateway.connections_max, ..EdgeLimits::default() },
             broker: broker_limits(&config)?,
@@ -241,13 +246,56 @@ pub(crate) async fn serve(config: Config, data: &Path) -> anyhow::Result<()> {
     )
     .await
     .context("cannot start the gateway")?;
+    // At once: devices are let in already, and their reports are answered by the broker.
     broker.become_broker(gateway.clone());
     control.observe(gateway.clone());
-
+    // Whoever reaches the gateway can be answered from now on; what follows takes some tenths of a second.
     let admin = tokio::spawn(admin::run(admin::listen(folder.path())?, operator));
     let listening = tokio::spawn(http.clone().listen(api_listener));
-    let keeper = LakeKeeper::start(&config.lake, lake, clock.clone());
     let feeding_lake = tokio::spawn(http.clone().feed_lake());
+    let keeper = LakeKeeper::start(&config.lake, lake.clone(), clock.clone());
+    let body = Arc::new(Body {
+        scope: scope.clone(),
+        config: config.clone(),
+        data: folder.path().to_owned(),
+        started_at: clock.now(),
+        listeners: OnceLock::new(),
+        store: store.clone(),
+        accounts: accounts.clone(),
+        threat: threat.clone(),
+        lake: lake.clone(),
+        lake_keeper: keeper.vitals(),
+        indicators: indicators.clone(),
+        api: api.clone(),
+        gateway: gateway.clone(),
+        pipeline: pipeline.clone(),
+        output: output.clone(),
+    });
+    let given = console::Given {
+        accounts,
+        lakes: Arc::new(ServedLakes::new(lake.clone(), folder.path())),
+        scope: scope.clone(),
+        history: store.clone(),
+        fleet: control.clone(),
+        presence: broker.clone(),
+        profiles: control.clone(),
+        topics: control.clone(),
+        threat,
+        publications: publications.clone(),
+        certificate: TlsCertificate { chain_pem: certificate.chain_pem, key_pem: certificate.key_pem },
+        keys: control.clone(),
+        vitals: body.clone(),
+        clock: clock.clone(),
+        ids: ids.clone(),
+    };
+    let console = match config.console.run {
+        true => console::open(&config.console, &config.public.hosts[0], given).await?,
+        false => None,
+    };
+    let metrics = match config.listen.metrics {
+        Some(address) => Some(metrics_server(address, body.clone(), clock.clone()).await?),
+        None => None,
+    };
 
     let mut announcement = Announcement { data, url: format!("http://{api_address}"), lines: Vec::new() };
     announcement.listeners(&config, api_address, gateway.local_addrs());
@@ -255,6 +303,14 @@ pub(crate) async fn serve(config: Config, data: &Path) -> anyhow::Result<()> {
         announcement.lines.extend(says);
         console
     });
+    if let Some(metrics) = &metrics {
+        announcement.lines.push(format!("  metrics        http://{}/metrics", metrics.address));
+    }
+    let (of_console, of_metrics) =
+        (console.as_ref().map(|console| console.address), metrics.as_ref().map(|metrics| metrics.address));
+    body.listening(vital_signs::listeners(&config, api_address, gateway.local_addrs(), of_console, of_metrics));
+    announcement.lines.extend(publications.says());
+    let reading_publications = publications.watch();
     announcement.first_key(&control, &scope)?;
     let guest = match (config.sensor.run_in_serve, gateway.local_addrs().tls) {
         (false, _) => None,
@@ -287,9 +343,13 @@ pub(crate) async fn serve(config: Config, data: &Path) -> anyhow::Result<()> {
     if let Some(laboratory) = laboratory {
         laboratory.shutdown().await;
     }
+    if let Some(metrics) = metrics {
+        metrics.end();
+    }
     if let Some(console) = console {
         console.shutdown(API_GRACE).await;
     }
+    reading_publications.abort();
     admin.abort();
     http.stop(API_GRACE).await;
     listening.abort();
@@ -299,8 +359,27 @@ pub(crate) async fn serve(config: Config, data: &Path) -> anyhow::Result<()> {
     gateway.shutdown().await;
     pipeline.shutdown().await;
     keeper.shutdown().await;
+    if let (Some(output), Some(writers)) = (output, writers) {
+        output.close();
+        writers.end().await;
+    }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Opens the listener for those who collect metrics.
+async fn metrics_server(
+    address: SocketAddr,
+    vitals: Arc<Body>,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<MetricsServer> {
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address} for metrics (--metrics)"))?;
+    if !address.ip().is_loopback() {
+        tracing::warn!(%address, "metrics are for whoever reaches this address: nobody signs in there (docs/metrics.md)");
+    }
+    MetricsServer::start(listener, vitals, clock)
 }
 
 /// What is printed when everything listens.
@@ -332,10 +411,11 @@ impl Announcement<'_> {
 
     /// Makes the first operator's access key when there is none, and shows it this once.
     fn first_key(&mut self, control: &ControlPlane, scope: &Scope) -> anyhow::Result<()> {
-        if !control.access_keys().is_empty() {
+        if !control.list().is_empty() {
             return Ok(());
         }
-        let key = control.create_access_key().context("cannot make the first access key")?;
+        let note = AccessKeyNote::parse("made at the first start").context("cannot make the first access key")?;
+        let key = control.create(Role::Admin, note).context("cannot make the first access key")?;
         self.lines.push("first start: this is the operator's access key; the secret is not shown again".to_owned());
         self.lines.push(format!("  export AWS_ACCESS_KEY_ID={}", key.id));
         self.lines.push(format!("  export AWS_SECRET_ACCESS_KEY={}", key.secret.expose()));
