@@ -13,8 +13,9 @@ import time
 import urllib.parse
 
 import axe_playwright_python
+from agents import Agent, behavior, report
 from handing_in import Hub, session
-from harness import check, equal, run, wait_until
+from harness import ACCOUNT, REGION, check, equal, run, wait_until
 from playwright.sync_api import sync_playwright
 from visitors import Browser, Console, accept
 
@@ -29,6 +30,8 @@ PAGES_MAX = 120
 SCHEMES = ("light", "dark")
 NARROW, USUAL, WIDE = (390, 844), (1440, 900), (1920, 1080)
 SESSIONS = 600
+# Parts of addresses that are no names.
+WORDS = ("at", "codes", "delete", "edit", "new", "one", "refused")
 # What leads to a file and not to a page.
 DOWNLOAD = re.compile(r"/(export|records|pcap|report)\b")
 # Markup that would run, what turns the direction of text, what clears terminals, what ends cells of tables, and a lot of it.
@@ -151,14 +154,13 @@ OUT_OF_SIGHT = """() => {
 
 
 def kind_of(path):
-    """Pages of the same kind have the same; a part that is long or has digits is a name."""
-    parts = urllib.parse.urlsplit(path).path.split("/")
-    fixed = [part if index < 2 or (parts[1] == "admin" and index == 2) or len(parts) == 2 else "*" for index, part in enumerate(parts)]
-    return "/".join(fixed)
+    """Pages of the same kind have the same: names of things are left out."""
+    first, *rest = urllib.parse.urlsplit(path).path.strip("/").split("/")
+    return "/".join(["", first, *(part if first == "admin" or part in WORDS else "*" for part in rest)])
 
 
 def file_name(kind):
-    return re.sub(r"\W+", "-", kind).strip("-") or "overview"
+    return re.sub(r"\W+", "-", kind.replace("*", "one")).strip("-") or "overview"
 
 
 @check
@@ -204,6 +206,8 @@ def strangers_see_no_fault_either(screen):
 @check
 def pages_with_data_are_in_order(screen):
     hand_in(screen)
+    make_fleet(screen)
+    make_samples(screen)
     pages = screen.pages()
     print(f"  {len(pages)} pages: {' '.join(sorted(pages))}")
     equal(screen.look_over(pages, "full"), [])
@@ -236,6 +240,44 @@ def hand_in(screen):
     wait_until("the attacks", lambda: screen.count("attacks") >= len(lines))
 
 
+def make_fleet(screen):
+    """Makes devices, of which one is in alarm, and says hostile things wherever AWS's API takes them."""
+    iot, sns = screen.boto("iot"), screen.boto("sns")
+    text = "<img src=x onerror=window.struck=1>\u202e"
+    topic = sns.create_topic(Name="alarms")["TopicArn"]
+    sns.subscribe(TopicArn=topic, Protocol="email", Endpoint="operator@example.com")
+    iot.create_thing_group(thingGroupName="site", thingGroupProperties={"thingGroupDescription": text})
+    for number in range(30):
+        iot.create_thing(thingName=f"camera-{number}", attributePayload={"attributes": {"place": f"door/{number}"}})
+        iot.add_thing_to_thing_group(thingGroupName="site", thingName=f"camera-{number}")
+    iot.create_security_profile(
+        securityProfileName="Ports",
+        securityProfileDescription=text,
+        behaviors=[
+            behavior("fewPorts", "aws:num-listening-tcp-ports", "less-than-equals", count=5),
+            behavior("bytesOut", "aws:all-bytes-out", "less-than-equals", 300, count=10_000),
+        ],
+        alertTargets={"SNS": {"alertTargetArn": topic, "roleArn": f"arn:aws:iam::{ACCOUNT}:role/any"}},
+    )
+    group = f"arn:aws:iot:{REGION}:{ACCOUNT}:thinggroup/site"
+    iot.attach_security_profile(securityProfileName="Ports", securityProfileTargetArn=group)
+    agent = Agent(screen, "camera-1")
+    for count in (2, 3, 9, 12):
+        ports = {"ports": [{"port": 1000 + port} for port in range(count)], "total": count}
+        peers = {"connections": [{"remote_addr": "198.51.100.7:4444"}], "total": 1}
+        agent.accepted(report(listening_tcp_ports=ports, tcp_connections={"established_connections": peers}))
+    wait_until("the alarm", lambda: iot.list_active_violations()["activeViolations"])
+    agent.close()
+
+
+def make_samples(screen):
+    """Hands a harmless file of our own in, and teaches an indicator."""
+    file = screen.folder / "harmless.sh"
+    file.write_text("#!/bin/sh\n# <img src=x onerror=window.struck=1>\necho harmless\n")
+    screen.command("samples", "submit", file)
+    screen.command("indicators", "add", "198.51.100.9:23", "--note", "<script>window.struck=1</script>\u202e")
+
+
 def at_now(now):
     return time.strftime("%Y-%m-%dT%H:%M:%S.000000+0000", time.gmtime(now - 60))
 
@@ -248,6 +290,8 @@ def what_attackers_wrote_is_never_markup(screen):
         text = screen.show(tab, path).text()
         seen += "window.struck" in text
         equal(tab.evaluate("() => [window.struck ?? null, document.querySelectorAll('main img[src=x], main script').length]"), [None, 0], path)
+        # A field keeps what was typed into it; there it is by itself.
+        text = re.sub(r'value="[^"]*"|<textarea[^>]*>[^<]*', "", text)
         for character in "\u202e\x1b\x00":
             equal(character in text, False, f"{path} has {character!r}")
     equal(seen >= 2, True, "no page shows it: this check shows nothing")

@@ -45,7 +45,7 @@ def session(number, **more):
     """The summary of a session, as a sensor writes it."""
     at = f"2025-11-{1 + number % 20:02}T{number % 24:02}:00:00.000000+0000"
     summary = {
-        "session": {"id": f"{number}", "start": at, "end": at},
+        "session": {"id": f"{number:032x}", "start": at, "end": at},
         "sensor": {"id": "liar"},
         "target": {"kind": "emulated", "persona": "camera", "type": "ip_camera", "model": "Example DB-1"},
         "auth": [{"timestamp": at, "user": "root", "password": f"pass{number % 7}", "accepted": False}],
