@@ -5,11 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use komainu_console::{
-    Accounts, Console, ConsoleParts, CookieScope, Lakes, Publications, Server, ThreatParts, TlsCertificate,
-};
-use komainu_model::Scope;
-use komainu_ports::{AccessKeys, Clock, Fleet, IdSource, Presence, ProfileDesk, Store, TopicDesk, VitalSigns};
+use komainu_console::{Console, ConsoleParts, CookieScope, Server, TlsCertificate};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -69,29 +65,10 @@ impl ConsoleSection {
     }
 
     /// Browsers that come over TLS, here or to a proxy, keep cookies for it.
-    fn cookies(&self) -> CookieScope {
+    pub(crate) fn cookies(&self) -> CookieScope {
         let is_proxied = self.url.as_ref().is_some_and(|url| url.starts_with("https://"));
         if self.tls || is_proxied { CookieScope::Tls } else { CookieScope::Any }
     }
-}
-
-/// What a server has for its console.
-pub(crate) struct Given {
-    pub(crate) accounts: Arc<Accounts>,
-    pub(crate) lakes: Arc<dyn Lakes>,
-    pub(crate) scope: Scope,
-    pub(crate) history: Arc<dyn Store>,
-    pub(crate) profiles: Arc<dyn ProfileDesk>,
-    pub(crate) topics: Arc<dyn TopicDesk>,
-    pub(crate) fleet: Arc<dyn Fleet>,
-    pub(crate) presence: Arc<dyn Presence>,
-    pub(crate) threat: ThreatParts,
-    pub(crate) publications: Arc<dyn Publications>,
-    pub(crate) certificate: TlsCertificate,
-    pub(crate) keys: Arc<dyn AccessKeys>,
-    pub(crate) vitals: Arc<dyn VitalSigns>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) ids: Arc<dyn IdSource>,
 }
 
 /// A console that listens.
@@ -105,25 +82,9 @@ pub(crate) struct RunningConsole {
 pub(crate) async fn open(
     section: &ConsoleSection,
     host: &str,
-    given: Given,
+    parts: ConsoleParts,
+    certificate: &TlsCertificate,
 ) -> anyhow::Result<Option<(RunningConsole, Vec<String>)>> {
-    let Given {
-        accounts,
-        lakes,
-        scope,
-        history,
-        fleet,
-        presence,
-        profiles,
-        topics,
-        threat,
-        publications,
-        certificate,
-        keys,
-        vitals,
-        clock,
-        ids,
-    } = given;
     let listener = match TcpListener::bind(section.listen).await {
         Ok(listener) => listener,
         // Several servers may run on one machine, and nobody asked for this address.
@@ -140,31 +101,12 @@ pub(crate) async fn open(
                 .with_context(|| format!("cannot listen on {} for the console (--console)", section.listen));
         }
     };
-    let of_link = accounts.clone();
+    let of_link = parts.accounts.clone();
     let first_link =
         tokio::task::spawn_blocking(move || of_link.first_link()).await?.context("cannot read accounts")?;
-    let (cookies, proxies) = (section.cookies(), section.proxies.clone());
-    let parts = ConsoleParts {
-        accounts,
-        lakes,
-        scope,
-        history,
-        fleet,
-        presence,
-        profiles,
-        topics,
-        threat,
-        publications,
-        keys,
-        vitals,
-        clock,
-        ids,
-        cookies,
-        proxies,
-    };
     let console = tokio::task::spawn_blocking(move || Console::new(parts)).await?;
     let server = if section.tls {
-        Server::tls(console, &certificate).context("cannot use the server's certificate for the console")?
+        Server::tls(console, certificate).context("cannot use the server's certificate for the console")?
     } else {
         Server::plain(console)
     };

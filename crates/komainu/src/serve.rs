@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use komainu_api::{Api, ApiConfig, ApiParts, ControlPlane, ControlRules, RecordedSessions, Server};
-use komainu_console::{Accounts, ThreatParts, TlsCertificate};
+use komainu_console::{Accounts, ConsoleParts, ThreatParts, TlsCertificate};
 use komainu_detect::ValidationRules;
 use komainu_engines::{
     CourierConfig, CourierSet, DataFolder, LocalAuthority, SmtpConfig, SmtpLogin, SqliteAccountStore,
@@ -271,7 +271,8 @@ pub(crate) async fn serve(config: Config, data: &Path) -> anyhow::Result<()> {
         pipeline: pipeline.clone(),
         output: output.clone(),
     });
-    let given = console::Given {
+    let console_certificate = TlsCertificate { chain_pem: certificate.chain_pem, key_pem: certificate.key_pem };
+    let parts = ConsoleParts {
         accounts,
         lakes: Arc::new(ServedLakes::new(lake.clone(), folder.path())),
         scope: scope.clone(),
@@ -282,14 +283,15 @@ pub(crate) async fn serve(config: Config, data: &Path) -> anyhow::Result<()> {
         topics: control.clone(),
         threat,
         publications: publications.clone(),
-        certificate: TlsCertificate { chain_pem: certificate.chain_pem, key_pem: certificate.key_pem },
         keys: control.clone(),
         vitals: body.clone(),
         clock: clock.clone(),
         ids: ids.clone(),
+        cookies: config.console.cookies(),
+        proxies: config.console.proxies.clone(),
     };
     let console = match config.console.run {
-        true => console::open(&config.console, &config.public.hosts[0], given).await?,
+        true => console::open(&config.console, &config.public.hosts[0], parts, &console_certificate).await?,
         false => None,
     };
     let metrics = match config.listen.metrics {
