@@ -45,6 +45,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("komainu-analysis", &["komainu-model", "komainu-trace"]),
     ("komainu-stix", &[]),
     ("komainu-charts", &[]),
+    ("komainu-texts", &["komainu-model"]),
     (
         "komainu-lab",
         &["komainu-analysis", "komainu-model", "komainu-ports", "komainu-stix", "komainu-trace", "komainu-triage"],
@@ -60,6 +61,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "komainu-ports",
             "komainu-registry",
             "komainu-statistics",
+            "komainu-texts",
             "komainu-triage",
         ],
     ),

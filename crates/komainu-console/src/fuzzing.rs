@@ -1,6 +1,6 @@
 //! Entrances for the fuzz target.
 
-use crate::{cookie, fields, shown, texts, totp};
+use crate::{cookie, fields, shown, totp};
 
 /// What a browser may send: no panic; an address that is gone on to is one of ours, and what is shown has nothing unseen.
 pub fn request(bytes: &[u8]) {
@@ -10,7 +10,7 @@ pub fn request(bytes: &[u8]) {
     }
     let text = String::from_utf8_lossy(bytes);
     cookie::find(&text, cookie::SESSION);
-    texts::wished(&text);
+    komainu_texts::wished(&text);
     let _ = crate::routes::find(&hyper::Method::GET, &text);
     if let Some(secret) = totp::from_base32(&text) {
         assert!(totp::from_base32(&totp::base32(&secret)) == Some(secret));

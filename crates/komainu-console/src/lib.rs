@@ -40,7 +40,6 @@ mod shell;
 mod shown;
 #[cfg(test)]
 mod test_desks;
-mod texts;
 mod time;
 mod totp;
 mod visit;

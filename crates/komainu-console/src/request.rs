@@ -26,7 +26,7 @@ use crate::form_key::{self, FormKey};
 use crate::problem::Problem;
 use crate::reply::{Reply, ReplyBody};
 use crate::routes::{self, Answer, Answered};
-use crate::texts::{self, Texts};
+use komainu_texts::Texts;
 use crate::visit::{SignedIn, Theme, Visit};
 use crate::{Console, cookie, events};
 
@@ -246,7 +246,7 @@ pub(crate) fn unavailable(console: &Console, error: &dyn Error) {
 fn visit(console: &Arc<Console>, address: IpAddr, head: &Parts, who: Option<&SignedIn>, now: Timestamp) -> Visit {
     let cookies = text(&head.headers, COOKIE.as_str());
     let chosen = who.and_then(|who| who.operator.language);
-    let language = chosen.unwrap_or_else(|| texts::wished(text(&head.headers, ACCEPT_LANGUAGE.as_str())));
+    let language = chosen.unwrap_or_else(|| komainu_texts::wished(text(&head.headers, ACCEPT_LANGUAGE.as_str())));
     let place = head.uri.path_and_query().map_or("/", |place| place.as_str());
     Visit {
         console: console.clone(),

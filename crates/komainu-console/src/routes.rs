@@ -223,7 +223,7 @@ pub(crate) fn find(method: &Method, path: &str) -> Result<(&'static Route, Label
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::texts::Texts;
+    use komainu_texts::Texts;
 
     #[test]
     fn addresses_lead_to_their_lines() {

@@ -10,7 +10,7 @@ use komainu_ports::{Actor, AuditAction, AuditEntry, Operator, Session};
 use crate::fields::{Fields, local_path};
 use crate::form_key::FormKey;
 use crate::routes::{self, Labels};
-use crate::texts::Texts;
+use komainu_texts::Texts;
 use crate::{By, Console};
 
 /// What a page is asked for with.

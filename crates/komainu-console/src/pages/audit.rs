@@ -75,7 +75,7 @@ fn row(visit: &Visit, line: &AuditEntry) -> Markup {
 mod tests {
     use komainu_ports::AuditAction;
 
-    use crate::texts::Texts;
+    use komainu_texts::Texts;
 
     #[test]
     fn every_action_has_a_name() {

@@ -215,7 +215,7 @@ mod tests {
 
     use super::*;
     use crate::request::tests::{ask, console_with};
-    use crate::texts::Texts;
+    use komainu_texts::Texts;
 
     #[test]
     fn warnings_come_first_and_say_what_to_do() {

@@ -144,7 +144,7 @@ mod tests {
 
     use super::*;
     use crate::request::tests::{ask, console_with};
-    use crate::texts::Texts;
+    use komainu_texts::Texts;
 
     #[test]
     fn bytes_have_units() {
