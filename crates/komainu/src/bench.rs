@@ -1,4 +1,4 @@
-//! `komainu bench`: puts load on an MQTT broker, on a relay to devices, or on a lake, and says what came of it.
+//! `komainu bench`: puts load on an MQTT broker, on a relay to devices, on a hub of sensors, or on a lake, and says what came of it.
 //!
 //! For a broker it needs an address, the root certificate and one device's certificate, so it can load any broker, and two brokers
 //! can be compared by the same client. Its MQTT is its own and minimal: what it measures must not be itself.
@@ -13,6 +13,7 @@ mod latency;
 mod offline;
 mod relay;
 mod round_trips;
+mod sensors;
 mod target;
 mod wire;
 
@@ -42,6 +43,8 @@ enum Load {
     Broker(BrokerLoad),
     #[command(flatten)]
     Relay(RelayLoad),
+    /// Be sensors that hand made-up attacks in, as fast as the hub answers. Needs no broker (docs/hub.md).
+    Sensors(sensors::SensorsArgs),
     /// Fill a lake with made-up attacks, unless it is there, and ask it. Needs no broker (docs/lake.md).
     Lake(lake::LakeArgs),
 }
@@ -74,6 +77,7 @@ enum RelayLoad {
 pub(crate) fn run(args: BenchArgs) -> anyhow::Result<()> {
     match args.load {
         Load::Broker(load) => crate::runtime()?.block_on(load_broker(&args.target, load, args.json)),
+        Load::Sensors(load) => print_result(args.json, &crate::runtime()?.block_on(sensors::hand_in(&load))?),
         Load::Lake(load) => print_result(args.json, &lake::run(&load)?),
         Load::Relay(RelayLoad::Visits(load)) => print_result(args.json, &one_thread()?.block_on(relay::visit(&load))?),
         Load::Relay(RelayLoad::Device(load)) => match one_thread()?.block_on(relay::be_device(&load))? {},
