@@ -1,23 +1,19 @@
 """Mail through servers of every temper (aiosmtpd): plain, with TLS and a password, failing at first."""
 
-import datetime
 import email
 import email.policy
-import ipaddress
 import json
 import queue
 import re
 import ssl
+import urllib.error
 import urllib.request
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-
-from harness import LIMIT_S, Server, check, equal, free_port, run
+from agents import Agent, behavior, report
+from harness import ACCOUNT, LIMIT_S, REGION, Server, check, equal, free_port, run
+from self_signed import certified
 
 
 class MailServer:
@@ -110,26 +106,6 @@ def a_server_that_refuses_at_first(server):
     equal(MAIL_SERVER.refusals, [])
 
 
-def certified(folder):
-    """A certificate for 127.0.0.1 that signs itself; gives its path, and a server's TLS context."""
-    now = datetime.datetime.now(datetime.timezone.utc)
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mail server of a test")])
-    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-    builder = builder.serial_number(x509.random_serial_number())
-    builder = builder.not_valid_before(now - datetime.timedelta(days=1)).not_valid_after(now + datetime.timedelta(days=1))
-    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-    builder = builder.add_extension(x509.SubjectAlternativeName(names), False)
-    certificate = builder.sign(key, hashes.SHA256())
-    folder.mkdir()
-    (folder / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    encoding = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    (folder / "key.pem").write_bytes(key.private_bytes(*encoding))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
-    return folder / "cert.pem", context
-
-
 class Password:
     """Lets one user in."""
 
@@ -140,7 +116,9 @@ class Password:
 
 @check
 def starttls_and_a_password(server):
-    root, context = certified(server.folder / "mail-tls")
+    root, key = certified(server.folder / "mail-tls")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(root, key)
     mail_server = MailServer(tls_context=context, require_starttls=True, authenticator=Password(), auth_required=True)
     password = server.folder / "smtp-password"
     password.write_text("secret word\n")
@@ -153,6 +131,74 @@ def starttls_and_a_password(server):
         equal((session.ssl is not None, session.authenticated), (True, True))
         equal(envelope.mail_from, "watch@example.com")
         equal("through TLS" in text_of(mail), True)
+
+
+@check
+def mails_in_japanese(server):
+    """As a reader gets them: decoded by Python's own mail library from what travelled."""
+    mail_server = MailServer()
+    configuration = '[smtp]\nlanguage = "ja"\n[detect]\nshort_windows = true\n'
+    with Server(server.folder / "japanese", configuration=configuration, smtp=mail_server.address) as second:
+        sns, iot = second.boto("sns"), second.boto("iot")
+        topic = sns.create_topic(Name="psirt")["TopicArn"]
+        sns.subscribe(TopicArn=topic, Protocol="email", Endpoint="psirt@example.com")
+        mail, _, _ = mail_server.next()
+        equal(mail["subject"], "[Komainu] ご確認ください：psirt からのメッセージ")
+        link = re.search(r"http\S*Action=ConfirmSubscription\S*", text_of(mail)).group()
+        asked = {"Accept": "text/html", "Accept-Language": "ja,en;q=0.5"}
+        with urllib.request.urlopen(urllib.request.Request(link, headers=asked), timeout=LIMIT_S) as answer:
+            page = answer.read().decode()
+            equal((answer.status, answer.headers["Content-Language"]), (200, "ja"))
+        equal('<html lang="ja">' in page and "購読を確認しました" in page, True, page)
+        # A link that was cut off says what to do, and programs still get SNS's XML.
+        for headers, expected in ((asked, "このリンクは使えません"), ({}, "<Code>InvalidParameter</Code>")):
+            try:
+                urllib.request.urlopen(urllib.request.Request(link[:-4], headers=headers), timeout=LIMIT_S)
+                raise AssertionError("a broken link was followed")
+            except urllib.error.HTTPError as refused:
+                said = refused.read().decode()
+                equal((refused.code, expected in said), (400, True), said)
+
+        # Programs read what they always read.
+        sns.subscribe(TopicArn=topic, Protocol="email-json", Endpoint="siem@example.com")
+        mail, _, _ = mail_server.next()
+        equal(mail["subject"], "AWS Notification - Subscription Confirmation")
+        with urllib.request.urlopen(json.loads(mail.get_content())["SubscribeURL"], timeout=LIMIT_S) as answer:
+            equal(answer.status, 200)
+
+        iot.create_security_profile(
+            securityProfileName="Ports",
+            behaviors=[behavior("portCount", "aws:num-listening-tcp-ports", "less-than", count=5)],
+            alertTargets={"SNS": {"alertTargetArn": topic, "roleArn": f"arn:aws:iam::{ACCOUNT}:role/any"}},
+        )
+        everything = f"arn:aws:iot:{REGION}:{ACCOUNT}:all/things"
+        iot.attach_security_profile(securityProfileName="Ports", securityProfileTargetArn=everything)
+        agent = Agent(second, "camera-7")
+        ports = {"ports": [{"port": 1000 + port} for port in range(9)], "total": 9}
+        agent.accepted(report(listening_tcp_ports=ports))
+        agent.close()
+        mails = {}
+        for _ in range(2):
+            mail, envelope, _ = mail_server.next()
+            mails[envelope.rcpt_tos[0]] = (mail, envelope)
+        for_program, _ = mails["siem@example.com"]
+        equal(for_program["subject"], "[Komainu] camera-7: portCount out of bounds")
+        equal(json.loads(json.loads(for_program.get_content())["Message"])["violationEventType"], "in-alarm")
+
+        mail, envelope = mails["psirt@example.com"]
+        equal(mail["subject"], "[Komainu] camera-7：portCount が正常な範囲を外れました")
+        equal(mail["content-language"], "ja")
+        text = text_of(mail)
+        for expected in ("【アラーム】camera-7 が正常な範囲を外れました", "開いている TCP ポート数は 9 です。", "正常な範囲は 5 未満です。", "次にすること"):
+            equal(expected in text, True, text)
+        html = mail.get_body(("html",)).get_content()
+        equal('<html lang="ja">' in html and "camera-7 が正常な範囲を外れました" in html, True, html)
+        # RFC 5322: no line has more than 998 bytes, prose no more than fits on a screen; all bytes are ASCII.
+        raw = envelope.content
+        equal(max(len(line) for line in raw.split(b"\r\n")) <= 998 and raw.isascii(), True)
+        prose = [line for line in text.splitlines() if "http" not in line and "aws iot" not in line and "arn:" not in line]
+        wide = [line for line in prose if sum(2 if ord(c) > 0x1100 else 1 for c in line) > 72]
+        equal(wide, [])
 
 
 run(smtp=MAIL_SERVER.address)

@@ -13,6 +13,7 @@ use std::net::IpAddr;
 pub use beacon::Beacon;
 pub use names::GeneratedNames;
 
+use crate::behaviour::Phrase;
 use crate::evidence::Sample;
 use crate::fact::{Category, Fact, FactNumber, Facts, Field};
 
@@ -26,6 +27,10 @@ const ENDPOINTS_MAX: usize = 2048;
 const TIMES_MAX: usize = 4096;
 /// The most entries of each list of the result.
 const LIST_MAX: usize = 256;
+/// A reason that is taken back for servers of the web.
+const FIRST: &str = "is the first that the sample speaks to";
+/// A reason that is a fact, too.
+const IRC: &str = "speaks IRC";
 /// So many packets are a flood rather than a conversation.
 const FLOOD_PACKETS_MIN: i64 = 500;
 
@@ -100,7 +105,7 @@ pub struct Endpoint {
     /// How sure that is, in percent.
     pub confidence: u8,
     /// Why.
-    pub reasons: Vec<String>,
+    pub reasons: Vec<Phrase>,
     /// Whether the address means something outside: no name was asked for, or it stands in the sample's file.
     pub address_is_real: bool,
     /// When it was first spoken to, in microseconds since the sample was started.
@@ -131,7 +136,7 @@ pub struct Scan {
     /// How they are chosen: `random`, `sequential`, `subnet`, `list`, or `unknown`.
     pub generator: &'static str,
     /// Why that is thought, and which ranges are left out.
-    pub reasons: Vec<String>,
+    pub reasons: Vec<Phrase>,
     /// Ranges that are never scanned though they should have been.
     pub excluded: Vec<String>,
     /// Some of the addresses.
@@ -539,44 +544,50 @@ impl Contact {
         let names: Vec<String> = self.names.iter().cloned().collect();
         let in_file = known.in_file(address, &names);
         let in_memory = known.in_memory(address, &names);
-        let mut reasons: Vec<(u32, String)> = Vec::new();
+        let mut reasons: Vec<(u32, Phrase)> = Vec::new();
+        let mut because = |weight: u32, en: String, ja: String| reasons.push((weight, Phrase { en, ja }));
         if let Some(script) = &self.played {
-            reasons.push((50, format!("speaks the protocol of the player's script {script}")));
+            let ja = format!("模擬環境のスクリプト {script} のプロトコルで通信する");
+            because(50, format!("speaks the protocol of the player's script {script}"), ja);
         }
         if let Some(beacon) = &beacon {
-            reasons.push((30, format!("is spoken to every {} s", beacon.period_s())));
+            let period = beacon.period_s();
+            because(30, format!("is spoken to every {period} s"), format!("{period} 秒ごとに通信する"));
         } else if contacts >= 3 {
-            reasons.push((15, format!("is tried {contacts} times")));
+            because(15, format!("is tried {contacts} times"), format!("{contacts} 回接続を試みる"));
         }
         if is_first {
-            reasons.push((20, "is the first that the sample speaks to".into()));
+            because(20, FIRST.into(), "検体が最初に通信する相手である".into());
         }
         if !names.is_empty() {
-            reasons.push((15, format!("was looked for by the name {}", names.join(", "))));
+            let names = names.join(", ");
+            because(15, format!("was looked for by the name {names}"), format!("名前 {names} で探された"));
         }
-        if let Some(place) = in_file {
-            reasons.push((25, format!("stands in the file {place}")));
+        if let Some((en, ja)) = in_file {
+            because(25, en.to_owned(), ja.to_owned());
         }
         if in_memory {
-            reasons.push((15, "stands in the memory of the sample's processes".into()));
+            because(15, "stands in the memory of the sample's processes".into(), "検体のプロセスのメモリにある".into());
         }
         if self.irc {
-            reasons.push((30, "speaks IRC".into()));
+            because(30, IRC.into(), "IRC で通信する".into());
         }
         let is_web = matches!(port, 80 | 443 | 8080) || !self.http.is_empty();
         if protocol == "tcp" && !is_web && !self.login {
-            reasons.push((10, "is no service of the web".into()));
+            because(10, "is no service of the web".into(), "ウェブのサービスではない".into());
         }
         if self.hello.is_some() && !is_web && !self.tls && !self.login && !self.served_first {
-            reasons.push((15, "the sample speaks first, in a protocol of its own".into()));
+            let ja = "検体から先に、独自のプロトコルで通信する";
+            because(15, "the sample speaks first, in a protocol of its own".into(), ja.into());
         }
         let runs: BTreeSet<u16> = self.contacts.keys().chain(self.sends.keys()).copied().collect();
         if runs.len() > 1 {
-            reasons.push((10, format!("is spoken to in {} runs", runs.len())));
+            let count = runs.len();
+            because(10, format!("is spoken to in {count} runs"), format!("{count} 回の実行で通信する"));
         }
         let only_web = !self.http.is_empty() && self.played.is_none() && beacon.is_none();
         if only_web {
-            reasons.retain(|(_, reason)| !reason.starts_with("is the first"));
+            reasons.retain(|(_, reason)| reason.en != FIRST);
         }
         let weight: u32 = reasons.iter().map(|(weight, _)| weight).sum();
         let downloads = self.http.iter().any(|status| (200..300).contains(status));
@@ -589,12 +600,14 @@ impl Contact {
         } else if scope(address) != "public" {
             (Role::Ordinary, 50)
         } else if self.login && self.played.is_none() {
-            reasons.push((0, "names and passwords are tried at it".into()));
+            let en = "names and passwords are tried at it".into();
+            reasons.push((0, Phrase { en, ja: "ユーザー名とパスワードを試される".into() }));
             (Role::Target, 80)
         } else if only_web {
             if downloads { (Role::Download, 70) } else { (Role::Ordinary, 50) }
         } else if after_login && !is_first && self.played.is_none() && self.hello.is_some() && beacon.is_none() {
-            reasons.push((0, "is spoken to for the first time after a login went well".into()));
+            let en = "is spoken to for the first time after a login went well".into();
+            reasons.push((0, Phrase { en, ja: "ログインの成功後に初めて通信する".into() }));
             (Role::Report, 65)
         } else if weight >= COMMAND_CONFIDENCE_MIN {
             (Role::Command, weight)
@@ -674,11 +687,12 @@ impl Known {
         }
     }
 
-    fn in_file(&self, address: IpAddr, names: &[String]) -> Option<&'static str> {
+    /// Where the file names it, in both languages.
+    fn in_file(&self, address: IpAddr, names: &[String]) -> Option<(&'static str, &'static str)> {
         if names_any(&self.decoded, address, names) {
-            Some("in an encoded text")
+            Some(("stands in the file in an encoded text", "ファイルの中の符号化された文字列にある"))
         } else if names_any(&self.plain, address, names) {
-            Some("as a text")
+            Some(("stands in the file as a text", "ファイルの中に文字列としてある"))
         } else {
             None
         }
@@ -722,7 +736,7 @@ fn conclusions(traffic: &Traffic, facts: &Facts) -> Vec<Fact> {
         if let Some(beacon) = &endpoint.beacon {
             fact = fact.with_number(Field::PeriodMs, count(beacon.period_ms));
         }
-        if endpoint.reasons.iter().any(|reason| reason == "speaks IRC") {
+        if endpoint.reasons.iter().any(|reason| reason.en == IRC) {
             fact = fact.with(Field::Service, "irc");
         }
         for run in &endpoint.runs {

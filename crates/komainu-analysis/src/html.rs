@@ -54,6 +54,34 @@ pub fn page(report: &Report, language: Language) -> String {
     .into_string()
 }
 
+/// Words of the report, and how Japanese says them. The console says the same.
+const JAPANESE_WORDS: [(&str, &str); 24] = [
+    ("user", "一般ユーザー"),
+    ("exited", "自ら終了"),
+    ("quiet", "動きがなくなった"),
+    ("time_over", "時間切れ"),
+    ("guest_gone", "ゲストが停止"),
+    ("not_run", "未実行"),
+    ("bound", "上限に到達"),
+    ("informational", "参考"),
+    ("low", "低"),
+    ("medium", "中"),
+    ("high", "高"),
+    ("critical", "重大"),
+    ("random", "無作為"),
+    ("sequential", "連番"),
+    ("subnet", "一つのネットワーク"),
+    ("list", "リスト"),
+    ("unknown", "不明"),
+    ("command", "C2 サーバー"),
+    ("download", "ダウンロード元"),
+    ("report", "ログイン結果の送信先"),
+    ("resolver", "DNS サーバー"),
+    ("time", "時刻サーバー"),
+    ("ordinary", "通常"),
+    ("target", "攻撃対象"),
+];
+
 struct Words {
     language: Language,
 }
@@ -63,6 +91,22 @@ impl Words {
         match self.language {
             Language::English => en,
             Language::Japanese => ja,
+        }
+    }
+
+    /// A word of the report's closed lists: how a run ended, what an endpoint is. One that is not in them stays as it is.
+    fn word<'w>(&self, word: &'w str) -> &'w str {
+        match self.language {
+            Language::English => word,
+            Language::Japanese => JAPANESE_WORDS.iter().find(|(known, _)| *known == word).map_or(word, |(_, ja)| *ja),
+        }
+    }
+
+    /// Reasons one after the other.
+    fn all(&self, en: &[String], ja: &[String]) -> String {
+        match self.language {
+            Language::English => en.join("; "),
+            Language::Japanese => ja.join("、"),
         }
     }
 
@@ -97,12 +141,12 @@ fn summary(report: &Report, say: &Words) -> Markup {
                 p { (say.is("It was not run.", "実行されていません。")) }
             } @else {
                 (table(
-                    &[say.is("#No.", "#番号"), say.is("Processor", "プロセッサ"), say.is("Rights", "権限"), say.is("#Time", "#時間"), say.is("End", "終了"), say.is("#Facts", "#記録数")],
+                    &[say.is("#No.", "#番号"), say.is("Processor", "プロセッサー"), say.is("Rights", "権限"), say.is("#Time", "#時間"), say.is("End", "終了"), say.is("#Facts", "#記録数")],
                     html! {
                         @for run in &report.runs {
                             tr {
-                                td.number { (run.number) } td { (run.isa) } td { (run.run_as) } td.number { (seconds(run.ran_for_ms * 1000)) }
-                                td { (run.end) @if let Some(reason) = &run.end_reason { ": " (reason) } } td.number { (run.facts) }
+                                td.number { (run.number) } td { (run.isa) } td { (say.word(run.run_as)) } td.number { (seconds(run.ran_for_ms * 1000)) }
+                                td { (say.word(run.end)) @if let Some(reason) = &run.end_reason { ": " (reason) } } td.number { (run.facts) }
                             }
                         }
                     },
@@ -157,7 +201,7 @@ fn one_behaviour(place: usize, behaviour: &BehaviourSeen, say: &Words) -> Markup
     html! {
         details id=(format!("b{place}")) class=(behaviour.level) {
             summary {
-                span.badge { (behaviour.level) }
+                span.badge { (say.word(behaviour.level)) }
                 strong { (say.of(&behaviour.title)) }
                 @for technique in &behaviour.attack { span.attack { (technique) } }
                 span.count { "×" (behaviour.count) }
@@ -203,7 +247,7 @@ fn network(report: &Report, say: &Words) -> Markup {
                             tr {
                                 td { (scan.port) "/" (scan.protocol) } td.number { (scan.addresses) }
                                 td.number { (hundredths(scan.per_second_hundredths)) }
-                                td { (scan.generator) br; small { (scan.reasons.join("; ")) } }
+                                td { (say.word(scan.generator)) br; small { (say.all(&scan.reasons, &scan.reasons_ja)) } }
                                 td { (scan.excluded.join(", ")) }
                             }
                         }
@@ -270,10 +314,10 @@ fn endpoints(endpoints: &[Endpoint], say: &Words) -> Markup {
                             code { (endpoint.address) ":" (endpoint.port) "/" (endpoint.protocol) }
                             @if !endpoint.address_is_real { br; small { (say.is("address made up by the simulation", "アドレスは模擬環境のもの")) } }
                         }
-                        td { (endpoint.role) } td.number { (endpoint.confidence) " %" } td.number { (endpoint.contacts) }
+                        td { (say.word(endpoint.role)) } td.number { (endpoint.confidence) " %" } td.number { (endpoint.contacts) }
                         td.number { @if let Some(period) = endpoint.beacon_ms { (seconds(period * 1000)) } }
                         td { @if let Some(hello) = &endpoint.hello { code { (hello) } } }
-                        td { small { (endpoint.reasons.join("; ")) } }
+                        td { small { (say.all(&endpoint.reasons, &endpoint.reasons_ja)) } }
                     }
                 }
             },
@@ -386,7 +430,7 @@ fn sample(report: &Report, say: &Words) -> Markup {
                         @for near in &report.similar {
                             tr {
                                 td { code { (near.sha256) } } td.number { (near.percent) }
-                                td { (near.family.as_deref().unwrap_or("—")) } td { small { (near.reasons.join("; ")) } }
+                                td { (near.family.as_deref().unwrap_or("—")) } td { small { (say.all(&near.reasons, &near.reasons_ja)) } }
                             }
                         }
                     },

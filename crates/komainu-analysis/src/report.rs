@@ -93,6 +93,14 @@ pub struct Phrase {
     pub ja: String,
 }
 
+fn english(phrases: &[behaviour::Phrase]) -> Vec<String> {
+    phrases.iter().map(|phrase| phrase.en.clone()).collect()
+}
+
+fn japanese(phrases: &[behaviour::Phrase]) -> Vec<String> {
+    phrases.iter().map(|phrase| phrase.ja.clone()).collect()
+}
+
 impl From<behaviour::Phrase> for Phrase {
     fn from(phrase: behaviour::Phrase) -> Self {
         Self { en: phrase.en, ja: phrase.ja }
@@ -234,6 +242,8 @@ pub struct Endpoint {
     pub confidence: u8,
     /// Why.
     pub reasons: Vec<String>,
+    /// The same in Japanese.
+    pub reasons_ja: Vec<String>,
     /// Whether the address is the sample's; otherwise the simulated Internet made it up for a name.
     pub address_is_real: bool,
     /// When it was first spoken to.
@@ -265,6 +275,8 @@ pub struct Scan {
     pub generator: &'static str,
     /// Why.
     pub reasons: Vec<String>,
+    /// The same in Japanese.
+    pub reasons_ja: Vec<String>,
     /// Ranges that are left out.
     pub excluded: Vec<String>,
     /// Some addresses.
@@ -368,6 +380,8 @@ pub struct Similar {
     pub percent: u8,
     /// Why.
     pub reasons: Vec<String>,
+    /// The same in Japanese.
+    pub reasons_ja: Vec<String>,
 }
 
 /// A family with its votes.
@@ -468,7 +482,8 @@ pub fn analyse(evidence: &Evidence, rules: &RuleSet, now: Timestamp) -> Report {
                 sha256: near.sha256.clone(),
                 family: near.family.clone(),
                 percent: near.percent,
-                reasons: near.reasons.clone(),
+                reasons: english(&near.reasons),
+                reasons_ja: japanese(&near.reasons),
             })
             .collect(),
         families: families(evidence),
@@ -495,7 +510,8 @@ fn of_traffic(traffic: Traffic) -> Report {
                 names: endpoint.names,
                 role: endpoint.role.name(),
                 confidence: endpoint.confidence,
-                reasons: endpoint.reasons,
+                reasons: english(&endpoint.reasons),
+                reasons_ja: japanese(&endpoint.reasons),
                 address_is_real: endpoint.address_is_real,
                 first_us: endpoint.first_us,
                 contacts: endpoint.contacts,
@@ -514,7 +530,8 @@ fn of_traffic(traffic: Traffic) -> Report {
                 addresses: scan.addresses,
                 per_second_hundredths: scan.per_second_hundredths,
                 generator: scan.generator,
-                reasons: scan.reasons,
+                reasons: english(&scan.reasons),
+                reasons_ja: japanese(&scan.reasons),
                 excluded: scan.excluded,
                 examples: scan.examples.iter().map(ToString::to_string).collect(),
                 runs: scan.runs,

@@ -6,6 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use crate::behaviour::Phrase;
+
 /// The most samples of an index: at 100 functions each about 200 MB.
 pub const SAMPLES_MAX: usize = 100_000;
 /// The most functions of a sample that are compared; the static triage gives the smallest hashes, so they are a fair choice.
@@ -50,7 +52,7 @@ pub struct Neighbour {
     /// How alike, in percent.
     pub percent: u8,
     /// Why.
-    pub reasons: Vec<String>,
+    pub reasons: Vec<Phrase>,
 }
 
 /// Samples that belong together.
@@ -203,34 +205,39 @@ impl Index {
             if entry.sha256 == features.sha256 {
                 continue;
             }
-            let mut reasons: Vec<(u8, String)> = Vec::new();
-            let mut by_digest = |name: &str, one: &Option<Tlsh>, other: &Option<Tlsh>| {
+            let mut reasons: Vec<(u8, Phrase)> = Vec::new();
+            let mut by_digest = |name: &str, ja: &str, one: &Option<Tlsh>, other: &Option<Tlsh>| {
                 if let (Some(one), Some(other)) = (one, other) {
                     let distance = one.distance(other);
                     if distance <= TLSH_DISTANCE_MAX {
                         let percent = u8::try_from(100 - distance).unwrap_or_default();
-                        reasons.push((percent, format!("{name} differs by {distance}")));
+                        let (en, ja) = (format!("{name} differs by {distance}"), format!("{ja}の差は {distance}"));
+                        reasons.push((percent, Phrase { en, ja }));
                     }
                 }
             };
-            by_digest("TLSH of the file", &tlsh, &entry.tlsh);
-            by_digest("telfhash of the symbols", &telfhash, &entry.telfhash);
+            by_digest("TLSH of the file", "ファイルの TLSH ", &tlsh, &entry.tlsh);
+            by_digest("telfhash of the symbols", "シンボルの telfhash ", &telfhash, &entry.telfhash);
             if let Some(common) = common.get(&number) {
                 let all = entry.functions + u32::try_from(functions.len()).unwrap_or(u32::MAX) - common;
                 let percent = u8::try_from(common * 100 / all.max(1)).unwrap_or(100);
                 if percent >= 20 {
-                    reasons.push((percent, format!("{common} of {all} functions are the same")));
+                    let en = format!("{common} of {all} functions are the same");
+                    reasons.push((percent, Phrase { en, ja: format!("{all} 個の関数のうち {common} 個が同じ") }));
                 }
             }
             if let Some(shared) = shared.get(&number) {
-                reasons.push((90, format!("takes orders from the same server: {}", shared.join(", "))));
+                let servers = shared.join(", ");
+                let en = format!("takes orders from the same server: {servers}");
+                reasons.push((90, Phrase { en, ja: format!("同じ C2 サーバーを使う：{servers}") }));
             }
             let both = entry.behaviours.intersection(&features.behaviours).count();
             let either = entry.behaviours.union(&features.behaviours).count();
             if both >= BEHAVIOURS_MIN && both * 2 > either {
                 // Behaviour alone never links: all bots of a kind do the same.
                 let percent = u8::try_from(both * 60 / either).unwrap_or(60);
-                reasons.push((percent, format!("{both} of {either} behaviours are the same")));
+                let en = format!("{both} of {either} behaviours are the same");
+                reasons.push((percent, Phrase { en, ja: format!("{either} 個の動作のうち {both} 個が同じ") }));
             }
             reasons.sort_by_key(|(percent, _)| std::cmp::Reverse(*percent));
             let Some((percent, _)) = reasons.first() else { continue };
@@ -245,8 +252,9 @@ impl Index {
         found.sort_by_key(|(number, neighbour)| (std::cmp::Reverse(neighbour.percent), *number));
         found.truncate(NEIGHBOURS_MAX);
         let linked = found.iter().filter(|(_, neighbour)| neighbour.percent >= LINK_PERCENT);
-        let linked =
-            linked.map(|(number, near)| (*number, near.reasons.first().cloned().unwrap_or_default())).collect();
+        let linked = linked
+            .map(|(number, near)| (*number, near.reasons.first().map(|reason| reason.en.clone()).unwrap_or_default()))
+            .collect();
         (found.into_iter().map(|(_, neighbour)| neighbour).collect(), linked)
     }
 }

@@ -381,6 +381,9 @@ impl From<RespondError> for ApiError {
     fn from(error: RespondError) -> Self {
         let kind = match &error {
             RespondError::InvalidParameter { name, reason } => return invalid(name, reason),
+            RespondError::TopicName(error) => return invalid("Name", error),
+            RespondError::Fifo => return invalid("Name", "topics are standard topics here, not FIFO"),
+            RespondError::Endpoint(problem) => return invalid("Endpoint", problem),
             RespondError::NotFound { what: "topic" } => return Self::not_found("Topic does not exist"),
             RespondError::NotFound { .. } => return Self::not_found("Subscription does not exist"),
             RespondError::TopicLimitExceeded { .. } => ErrorKind::TopicLimitExceeded,

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use komainu_model::{
-    Behavior, BehaviorName, CloudMetric, Comparison, ConfidenceLevel, Criteria, DeviceMetric, ExpectedValue,
-    KomainuMetric, Metric, Statistic,
+    Behavior, BehaviorName, BehaviorProblem, CloudMetric, Comparison, ConfidenceLevel, Criteria, Datapoints,
+    DeviceMetric, ElementProblem, ExpectedValue, KomainuMetric, Metric, NeededCriteria, ProfileProblem, Statistic,
 };
 
 /// The windows of AWS IoT Device Defender, in seconds.
@@ -122,42 +122,40 @@ impl Shape {
     }
 }
 
-/// What is wrong with a list of behaviors that belong to one profile, in AWS's style, one text for each problem;
-/// empty when nothing is.
-pub fn validate(behaviors: &[Behavior], rules: ValidationRules) -> Vec<String> {
+/// What is wrong with a list of behaviors that belong to one profile; empty when nothing is.
+pub fn validate(behaviors: &[Behavior], rules: ValidationRules) -> Vec<ProfileProblem> {
     let mut problems = Vec::new();
     let mut names = BTreeSet::new();
     for behavior in behaviors {
         if !names.insert(&behavior.name) {
-            problems.push(malformed(behavior.name.as_str(), "Its name is used more than once"));
+            problems.push(malformed(behavior.name.as_str(), BehaviorProblem::NameTwice));
         }
         if let Some(criteria) = &behavior.criteria {
             let found = check_criteria(&behavior.metric, criteria, rules);
-            problems.extend(found.iter().map(|problem| malformed(behavior.name.as_str(), problem)));
+            problems.extend(found.into_iter().map(|problem| malformed(behavior.name.as_str(), problem)));
         }
     }
     problems
 }
 
-/// AWS's form of an error about a behavior.
-fn malformed(name: &str, problem: &str) -> String {
-    format!("Behavior {name} is malformed. {problem}")
+fn malformed(name: &str, problem: BehaviorProblem) -> ProfileProblem {
+    ProfileProblem::Behavior { name: name.to_owned(), problem }
 }
 
 impl BehaviorDraft {
-    /// The behavior, or everything that is wrong with it, in AWS's style.
-    pub fn check(&self, rules: ValidationRules) -> Result<Behavior, Vec<String>> {
+    /// The behavior, or everything that is wrong with it.
+    pub fn check(&self, rules: ValidationRules) -> Result<Behavior, Vec<ProfileProblem>> {
         let mut problems = Vec::new();
-        let name = BehaviorName::parse(&self.name).map_err(|error| problems.push(error.to_string())).ok();
+        let name = BehaviorName::parse(&self.name).map_err(|error| problems.push(BehaviorProblem::Name(error))).ok();
         let metric = match self.metric.as_deref() {
-            Some(text) => Metric::parse(text).map_err(|error| problems.push(error.to_string())).ok(),
+            Some(text) => Metric::parse(text).map_err(|error| problems.push(BehaviorProblem::Metric(error))).ok(),
             None => {
-                problems.push("metric is missing".to_owned());
+                problems.push(BehaviorProblem::NoMetric);
                 None
             }
         };
         if self.dimension.is_some() {
-            problems.push("metricDimension is not available yet".to_owned());
+            problems.push(BehaviorProblem::Dimension);
         }
         let criteria = self.criteria.as_ref().and_then(|draft| draft.read(&mut problems));
         if let (Some(metric), Some(criteria)) = (&metric, &criteria) {
@@ -171,38 +169,37 @@ impl BehaviorDraft {
                 suppress_alerts: self.suppress_alerts,
                 export_metric: self.export_metric,
             }),
-            _ => Err(problems.iter().map(|problem| malformed(&self.name, problem)).collect()),
+            _ => Err(problems.into_iter().map(|problem| malformed(&self.name, problem)).collect()),
         }
     }
 }
 
 impl CriteriaDraft {
     /// The criteria as far as they can be read; what cannot is noted in `problems`.
-    fn read(&self, problems: &mut Vec<String>) -> Option<Criteria> {
+    fn read(&self, problems: &mut Vec<BehaviorProblem>) -> Option<Criteria> {
         let before = problems.len();
-        let mut datapoints = |field: &str, given: Option<i64>| match given {
+        let mut datapoints = |which: Datapoints, given: Option<i64>| match given {
             None => 1,
             Some(count) => match u8::try_from(count) {
                 Ok(count @ 1..=DATAPOINTS_MAX) => count,
                 _ => {
-                    problems.push(format!("{field} {count} should be in range[1,{DATAPOINTS_MAX}]"));
+                    problems.push(BehaviorProblem::Datapoints { which, count, count_max: DATAPOINTS_MAX });
                     1
                 }
             },
         };
-        let datapoints_to_alarm = datapoints("consecutiveDatapointsToAlarm", self.datapoints_to_alarm);
-        let datapoints_to_clear = datapoints("consecutiveDatapointsToClear", self.datapoints_to_clear);
+        let datapoints_to_alarm = datapoints(Datapoints::ToAlarm, self.datapoints_to_alarm);
+        let datapoints_to_clear = datapoints(Datapoints::ToClear, self.datapoints_to_clear);
         let duration_s = self.duration_s.and_then(|duration_s| match u32::try_from(duration_s) {
             Ok(duration_s) => Some(duration_s),
             Err(_) => {
-                problems.push(format!("durationSeconds {duration_s} should be in range[1,{WINDOW_S_MAX}]"));
+                problems.push(BehaviorProblem::WindowRange { seconds: duration_s, seconds_max: WINDOW_S_MAX });
                 None
             }
         });
         let kinds = [self.value.is_some(), self.statistic.is_some(), self.confidence.is_some()];
         if kinds.into_iter().filter(|given| *given).count() != 1 {
-            let needed = "Exactly one of value, statisticalThreshold and mlDetectionConfig is needed in criteria";
-            problems.push(needed.to_owned());
+            problems.push(BehaviorProblem::NotOneWay);
             return None;
         }
         let expected = self.read_expected().map_err(|problem| problems.push(problem)).ok()?;
@@ -214,41 +211,40 @@ impl CriteriaDraft {
         })
     }
 
-    fn read_expected(&self) -> Result<ExpectedValue, String> {
+    fn read_expected(&self) -> Result<ExpectedValue, BehaviorProblem> {
         if let Some(level) = self.confidence.as_deref() {
             if self.operator.is_some() {
-                return Err("comparisonOperator does not go with mlDetectionConfig".to_owned());
+                return Err(BehaviorProblem::OperatorWithLearning);
             }
             return match level {
                 "LOW" => Ok(ExpectedValue::Learned(ConfidenceLevel::Low)),
                 "MEDIUM" => Ok(ExpectedValue::Learned(ConfidenceLevel::Medium)),
                 "HIGH" => Ok(ExpectedValue::Learned(ConfidenceLevel::High)),
-                _ => Err(format!("confidenceLevel {level:?} is not one of LOW, MEDIUM, HIGH")),
+                _ => Err(BehaviorProblem::UnknownConfidence(level.to_owned())),
             };
         }
-        let operator = self.operator.as_deref().ok_or("comparisonOperator is missing")?;
+        let operator = self.operator.as_deref().ok_or(BehaviorProblem::NoOperator)?;
         let comparison = match operator {
             "less-than" => Some(Comparison::LessThan),
             "less-than-equals" => Some(Comparison::LessThanEquals),
             "greater-than" => Some(Comparison::GreaterThan),
             "greater-than-equals" => Some(Comparison::GreaterThanEquals),
             "in-cidr-set" | "not-in-cidr-set" | "in-port-set" | "not-in-port-set" | "in-set" | "not-in-set" => None,
-            _ => return Err(format!("comparisonOperator {operator:?} is not known")),
+            _ => return Err(BehaviorProblem::UnknownOperator(operator.to_owned())),
         };
         if let Some(statistic) = self.statistic.as_deref() {
             let statistic =
-                parse_statistic(statistic).ok_or_else(|| format!("statistic {statistic:?} is not known"))?;
-            let comparison =
-                comparison.ok_or_else(|| format!("comparisonOperator {operator} does not go with a statistic"))?;
+                parse_statistic(statistic).ok_or_else(|| BehaviorProblem::UnknownStatistic(statistic.to_owned()))?;
+            let comparison = comparison.ok_or_else(|| BehaviorProblem::OperatorWithStatistic(operator.to_owned()))?;
             return Ok(ExpectedValue::Statistical(comparison, statistic));
         }
-        let value = self.value.as_ref().ok_or("value is missing")?;
+        let value = self.value.as_ref().ok_or(BehaviorProblem::NoValue)?;
         value.read(operator, comparison)
     }
 }
 
 impl ExpectedDraft {
-    fn read(&self, operator: &str, comparison: Option<Comparison>) -> Result<ExpectedValue, String> {
+    fn read(&self, operator: &str, comparison: Option<Comparison>) -> Result<ExpectedValue, BehaviorProblem> {
         let Self { count, cidrs, ports, number, numbers, strings } = self;
         let given = [
             (count.is_some(), "count"),
@@ -258,19 +254,19 @@ impl ExpectedDraft {
             (numbers.is_some(), "numbers"),
             (strings.is_some(), "strings"),
         ];
-        let given: Vec<&str> = given.iter().filter(|(is_given, _)| *is_given).map(|(_, name)| *name).collect();
+        let given: Vec<&'static str> = given.iter().filter(|(is_given, _)| *is_given).map(|(_, name)| *name).collect();
         let [field] = given[..] else {
-            return Err("value should have exactly one of count, cidrs, ports, number, numbers, strings".to_owned());
+            return Err(BehaviorProblem::NotOneValue);
         };
         let within = !operator.starts_with("not-");
         let expected = match (operator, comparison) {
             (_, Some(comparison)) => match (count, number) {
                 (Some(count), _) => {
-                    let count = u64::try_from(*count).map_err(|_| format!("count {count} should not be negative"))?;
+                    let count = u64::try_from(*count).map_err(|_| BehaviorProblem::NegativeCount(*count))?;
                     Some(ExpectedValue::Count(comparison, count))
                 }
                 (_, Some(number)) if number.is_finite() => Some(ExpectedValue::Number(comparison, *number)),
-                (_, Some(_)) => return Err("number should be finite".to_owned()),
+                (_, Some(_)) => return Err(BehaviorProblem::NumberNotFinite),
                 (None, None) => None,
             },
             ("in-cidr-set" | "not-in-cidr-set", None) => match cidrs {
@@ -285,7 +281,7 @@ impl ExpectedDraft {
             },
             (_, None) => match (numbers, strings) {
                 (Some(numbers), _) => {
-                    let finite = |number: &f64| number.is_finite().then_some(*number).ok_or("should be finite".into());
+                    let finite = |number: &f64| number.is_finite().then_some(*number).ok_or(ElementProblem::NotFinite);
                     Some(ExpectedValue::Numbers { within, set: parse_all("numbers", numbers, finite)? })
                 }
                 (_, Some(strings)) => Some(ExpectedValue::Strings {
@@ -295,31 +291,37 @@ impl ExpectedDraft {
                 (None, None) => None,
             },
         };
-        expected.ok_or_else(|| format!("comparisonOperator {operator} does not go with value.{field}"))
+        expected.ok_or_else(|| BehaviorProblem::OperatorWithValue { operator: operator.to_owned(), value: field })
     }
 }
 
-fn parse_all<T, U>(field: &str, values: &[T], parse: impl Fn(&T) -> Result<U, String>) -> Result<Vec<U>, String> {
+fn parse_all<T, U>(
+    field: &'static str,
+    values: &[T],
+    parse: impl Fn(&T) -> Result<U, ElementProblem>,
+) -> Result<Vec<U>, BehaviorProblem> {
     if values.len() > SET_ELEMENTS_MAX {
-        return Err(format!("{field} has {} elements, at most {SET_ELEMENTS_MAX} are allowed", values.len()));
+        let (count, count_max) = (values.len(), SET_ELEMENTS_MAX);
+        return Err(BehaviorProblem::TooManyElements { value: field, count, count_max });
     }
     let parsed = values.iter().enumerate();
-    parsed.map(|(index, value)| parse(value).map_err(|problem| format!("{field}[{index}] {problem}"))).collect()
+    let wrong = |index, problem| BehaviorProblem::Element { value: field, index, problem };
+    parsed.map(|(index, value)| parse(value).map_err(|problem| wrong(index, problem))).collect()
 }
 
 /// An address without a prefix length is the network of that address alone.
-fn parse_cidr(text: &str) -> Result<IpNet, String> {
+fn parse_cidr(text: &str) -> Result<IpNet, ElementProblem> {
     let parsed = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-    parsed.map_err(|_| "is not a network such as 192.0.2.0/24 or 2001:db8::/32".to_owned())
+    parsed.map_err(|_| ElementProblem::NotANetwork)
 }
 
-fn parse_port(port: &i64) -> Result<u16, String> {
-    u16::try_from(*port).map_err(|_| format!("{port} should be in range[0,65535]"))
+fn parse_port(port: &i64) -> Result<u16, ElementProblem> {
+    u16::try_from(*port).map_err(|_| ElementProblem::NotAPort(*port))
 }
 
-fn check_string(text: &str) -> Result<String, String> {
+fn check_string(text: &str) -> Result<String, ElementProblem> {
     if text.len() > STRING_BYTES_MAX {
-        return Err(format!("has {} bytes, at most {STRING_BYTES_MAX} are allowed", text.len()));
+        return Err(ElementProblem::TooLong { bytes: text.len(), bytes_max: STRING_BYTES_MAX });
     }
     Ok(text.to_owned())
 }
@@ -343,81 +345,69 @@ fn parse_statistic(text: &str) -> Option<Statistic> {
 }
 
 /// What is wrong with the criteria of one behavior.
-fn check_criteria(metric: &Metric, criteria: &Criteria, rules: ValidationRules) -> Vec<String> {
+fn check_criteria(metric: &Metric, criteria: &Criteria, rules: ValidationRules) -> Vec<BehaviorProblem> {
     let mut problems = Vec::new();
-    let name = metric.as_str();
     let shape = Shape::of(metric);
 
-    let mut needs = |fits: bool, expected: &str| {
+    let mut needs = |fits: bool, needed: NeededCriteria| {
         if !fits {
-            problems.push(format!("Metric {name} needs {expected}"));
+            problems.push(BehaviorProblem::Needs { metric: metric.clone(), criteria: needed });
         }
     };
-    let numeric = "less-than, less-than-equals, greater-than or greater-than-equals with value.count";
     match &criteria.expected {
         ExpectedValue::Statistical(..) => {
-            problems.push("statisticalThreshold is not available yet".to_owned());
+            problems.push(BehaviorProblem::StatisticNotAvailable);
             return problems;
         }
         ExpectedValue::Learned(_) => {
-            problems.push("mlDetectionConfig is not available yet".to_owned());
+            problems.push(BehaviorProblem::LearningNotAvailable);
             return problems;
         }
         expected => match shape {
             Shape::Sum | Shape::Count | Shape::MessageSize => {
-                needs(matches!(expected, ExpectedValue::Count(..)), numeric);
+                needs(matches!(expected, ExpectedValue::Count(..)), NeededCriteria::Count);
             }
             Shape::Matches => {
-                let numeric =
-                    "less-than, less-than-equals, greater-than or greater-than-equals with value.count or value.number";
-                needs(matches!(expected, ExpectedValue::Count(..) | ExpectedValue::Number(..)), numeric);
+                let fits = matches!(expected, ExpectedValue::Count(..) | ExpectedValue::Number(..));
+                needs(fits, NeededCriteria::Number);
             }
-            Shape::Ports => needs(
-                matches!(expected, ExpectedValue::Ports { .. }),
-                "in-port-set or not-in-port-set with value.ports",
-            ),
-            Shape::Addresses => needs(
-                matches!(expected, ExpectedValue::Cidrs { .. }),
-                "in-cidr-set or not-in-cidr-set with value.cidrs",
-            ),
-            Shape::Custom => needs(
-                !matches!(expected, ExpectedValue::Ports { .. }),
-                "an operator for numbers, sets or networks, as it is a custom metric",
-            ),
+            Shape::Ports => needs(matches!(expected, ExpectedValue::Ports { .. }), NeededCriteria::Ports),
+            Shape::Addresses => needs(matches!(expected, ExpectedValue::Cidrs { .. }), NeededCriteria::Networks),
+            Shape::Custom => needs(!matches!(expected, ExpectedValue::Ports { .. }), NeededCriteria::NoPorts),
         },
     }
 
     let is_list = !matches!(criteria.expected, ExpectedValue::Count(..) | ExpectedValue::Number(..));
     match (criteria.duration_s, shape) {
-        (None, Shape::Sum) => problems.push(format!("Metric {name} needs durationSeconds")),
+        (None, Shape::Sum) => problems.push(BehaviorProblem::NoWindow(metric.clone())),
         (None, _) => {}
         // AWS: "Cannot be used with list-based metric datatypes" (API reference, BehaviorCriteria).
         (Some(_), Shape::Ports | Shape::Addresses) => {
-            problems.push(format!("durationSeconds cannot be used with {name}, which is a list"));
+            problems.push(BehaviorProblem::WindowOfList(Some(metric.clone())));
         }
         (Some(_), Shape::Custom) if is_list => {
-            problems.push("durationSeconds cannot be used with a list".to_owned());
+            problems.push(BehaviorProblem::WindowOfList(None));
         }
         (Some(_), Shape::MessageSize) => {
-            problems.push(format!("durationSeconds cannot be used with {name}, which is judged message by message"));
+            problems.push(BehaviorProblem::WindowOfMessages(metric.clone()));
         }
         (Some(duration_s), Shape::Sum | Shape::Count | Shape::Matches | Shape::Custom) => {
             if rules.short_windows_allowed {
                 if !(1..=WINDOW_S_MAX).contains(&duration_s) {
-                    problems.push(format!("durationSeconds {duration_s} should be in range[1,{WINDOW_S_MAX}]"));
+                    let seconds = i64::from(duration_s);
+                    problems.push(BehaviorProblem::WindowRange { seconds, seconds_max: WINDOW_S_MAX });
                 }
             } else if !WINDOWS_S.contains(&duration_s) {
-                problems.push(format!("durationSeconds {duration_s} should be one of 300, 600, 900, 1800, 3600"));
+                problems.push(BehaviorProblem::WindowUnusual { seconds: duration_s });
             }
         }
     }
 
-    for (field, count) in [
-        ("consecutiveDatapointsToAlarm", criteria.datapoints_to_alarm),
-        ("consecutiveDatapointsToClear", criteria.datapoints_to_clear),
-    ] {
+    for (which, count) in
+        [(Datapoints::ToAlarm, criteria.datapoints_to_alarm), (Datapoints::ToClear, criteria.datapoints_to_clear)]
+    {
         if !(1..=DATAPOINTS_MAX).contains(&count) {
-            problems.push(format!("{field} {count} should be in range[1,{DATAPOINTS_MAX}]"));
+            problems.push(BehaviorProblem::Datapoints { which, count: i64::from(count), count_max: DATAPOINTS_MAX });
         }
     }
     problems

@@ -36,5 +36,5 @@ pub use detector::{
 pub use indicators::{INDICATORS_MAX, IndicatorSet};
 pub use profiles::{
     ALERT_TARGETS_MAX, BEHAVIORS_MAX, DESCRIPTION_CHARS_MAX, EXPORT_TOPIC_BYTES_MAX, METRICS_TO_RETAIN_MAX, NewProfile,
-    PROFILES_MAX, PROFILES_PER_TARGET_MAX, Part, ProfileError, ProfileUpdate, Profiles, is_for,
+    PROFILES_MAX, PROFILES_PER_TARGET_MAX, Part, ProfileError, ProfileLimit, ProfileUpdate, Profiles, is_for,
 };

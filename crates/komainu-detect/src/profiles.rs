@@ -4,11 +4,12 @@
 //! [`Profiles::apply`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 
 use komainu_model::{
-    AlertTarget, Arn, Behavior, Change, DetectTarget, GroupName, MetricToRetain, ProfileName, Record, RecordKey, Scope,
-    SecurityProfile, Timestamp,
+    AlertTarget, Arn, Behavior, Change, DetectTarget, GroupName, MetricToRetain, ProfileName, ProfilePart,
+    ProfileProblem, Record, RecordKey, Scope, SecurityProfile, Timestamp,
 };
 
 use crate::behavior::{ValidationRules, validate};
@@ -87,11 +88,11 @@ pub enum Part<T> {
 /// Why it may not be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProfileError {
-    /// The request does not make sense. The texts are AWS-styled and say all that is wrong.
-    #[error("{}", .problems.join("; "))]
+    /// The request does not make sense.
+    #[error("{}", .problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Invalid {
-        /// What is wrong.
-        problems: Vec<String>,
+        /// All that is wrong.
+        problems: Vec<ProfileProblem>,
     },
     /// There is no such profile.
     #[error("security profile {name} does not exist")]
@@ -119,10 +120,28 @@ pub enum ProfileError {
     #[error("at most {max} {what} are allowed")]
     LimitExceeded {
         /// Of what.
-        what: &'static str,
+        what: ProfileLimit,
         /// How many.
         max: usize,
     },
+}
+
+/// What there may be only so many of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProfileLimit {
+    /// Profiles.
+    Profiles,
+    /// Profiles of one target.
+    OfTarget,
+}
+
+impl fmt::Display for ProfileLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Profiles => "security profiles",
+            Self::OfTarget => "security profiles for one target",
+        })
+    }
 }
 
 impl Profiles {
@@ -200,7 +219,7 @@ impl Profiles {
             return Err(ProfileError::AlreadyExists { name: new.name });
         }
         if self.by_name.len() >= PROFILES_MAX {
-            return Err(ProfileError::LimitExceeded { what: "security profiles", max: PROFILES_MAX });
+            return Err(ProfileError::LimitExceeded { what: ProfileLimit::Profiles, max: PROFILES_MAX });
         }
         let profile = SecurityProfile {
             name: new.name,
@@ -254,7 +273,7 @@ impl Profiles {
         for target in targets.iter() {
             let others = self.of_target(target).filter(|other| other.name != profile.name);
             if others.count() >= PROFILES_PER_TARGET_MAX {
-                let what = "security profiles for one target";
+                let what = ProfileLimit::OfTarget;
                 return Err(ProfileError::LimitExceeded { what, max: PROFILES_PER_TARGET_MAX });
             }
         }
@@ -281,7 +300,7 @@ impl Profiles {
             return Ok((profile.clone(), Vec::new()));
         }
         if self.of_target(&target).count() >= PROFILES_PER_TARGET_MAX {
-            let what = "security profiles for one target";
+            let what = ProfileLimit::OfTarget;
             return Err(ProfileError::LimitExceeded { what, max: PROFILES_PER_TARGET_MAX });
         }
         let mut profile = SecurityProfile::clone(profile);
@@ -323,27 +342,25 @@ impl Profiles {
         if let Some(description) = &profile.description {
             let chars = description.chars().count();
             if chars > DESCRIPTION_CHARS_MAX {
-                let reason = format!("at most {DESCRIPTION_CHARS_MAX} are allowed");
-                problems.push(format!("securityProfileDescription has {chars} characters, {reason}"));
+                problems.push(ProfileProblem::DescriptionLong { chars, chars_max: DESCRIPTION_CHARS_MAX });
             }
             if description.chars().any(char::is_control) {
-                problems.push("securityProfileDescription has control characters".to_owned());
+                problems.push(ProfileProblem::DescriptionControls);
             }
         }
-        for (field, count, max) in [
-            ("behaviors", profile.behaviors.len(), BEHAVIORS_MAX),
-            ("alertTargets", profile.alert_targets.len(), ALERT_TARGETS_MAX),
-            ("additionalMetricsToRetainV2", profile.metrics_to_retain.len(), METRICS_TO_RETAIN_MAX),
+        for (part, count, count_max) in [
+            (ProfilePart::Behaviors, profile.behaviors.len(), BEHAVIORS_MAX),
+            (ProfilePart::AlertTargets, profile.alert_targets.len(), ALERT_TARGETS_MAX),
+            (ProfilePart::MetricsToRetain, profile.metrics_to_retain.len(), METRICS_TO_RETAIN_MAX),
         ] {
-            if count > max {
-                problems.push(format!("{field} has {count} elements, at most {max} are allowed"));
+            if count > count_max {
+                problems.push(ProfileProblem::TooMany { part, count, count_max });
             }
         }
         let is_topic =
             |topic: &str| (1..=EXPORT_TOPIC_BYTES_MAX).contains(&topic.len()) && !topic.contains(['+', '#', '\0']);
         if profile.metrics_export.as_ref().is_some_and(|(topic, _role)| !is_topic(topic)) {
-            let form = format!("a topic of 1 to {EXPORT_TOPIC_BYTES_MAX} bytes without wildcards");
-            problems.push(format!("metricsExportConfig.mqttTopic should be {form}"));
+            problems.push(ProfileProblem::ExportTopic { bytes_max: EXPORT_TOPIC_BYTES_MAX });
         }
         problems.extend(validate(&profile.behaviors, self.rules));
         if problems.is_empty() { Ok(()) } else { Err(ProfileError::Invalid { problems }) }

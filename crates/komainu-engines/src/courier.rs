@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use komainu_model::{Delivery, EgressRules, Protocol};
+use komainu_model::{Delivery, EgressRules, Language, Protocol};
 use komainu_ports::{Authority, BoxFuture, Courier, DeliveryOutcome};
 
 use self::links::Links;
@@ -53,6 +53,8 @@ pub struct SmtpConfig {
     pub login: Option<SmtpLogin>,
     /// The sender's address: `komainu@example.com`.
     pub from: String,
+    /// In which language mails speak to people. What programs get does not depend on it.
+    pub language: Language,
     /// Root certificates (PEM) that are trusted beside the machine's own, for a mail server with a private one.
     pub extra_roots_file: Option<PathBuf>,
     /// How long one attempt may take.
@@ -158,7 +160,9 @@ impl CourierSet {
                 Ok(json) => mail::of_json(delivery, &json, smtp.from()),
                 Err(error) => return retry(error),
             },
-            Protocol::Email | Protocol::Http | Protocol::Https => mail::of_letter(delivery, &self.links, smtp.from()),
+            Protocol::Email | Protocol::Http | Protocol::Https => {
+                mail::of_letter(delivery, &self.links, smtp.from(), smtp.language())
+            }
         };
         match mail {
             Ok(mail) => smtp.send(mail).await,

@@ -8,7 +8,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use komainu_model::{
-    Indicator, IndicatorCandidate, IndicatorId, IndicatorSource, IndicatorState, IndicatorValue, Provenance, Timestamp,
+    Indicator, IndicatorCandidate, IndicatorId, IndicatorRefusal, IndicatorSource, IndicatorState, IndicatorValue,
+    Provenance, Timestamp,
 };
 use uuid::Uuid;
 
@@ -49,22 +50,22 @@ pub fn learn(
     known: Option<&Indicator>,
     candidate: &IndicatorCandidate,
     now: Timestamp,
-) -> Result<Lesson, String> {
+) -> Result<Lesson, IndicatorRefusal> {
     let is_operator = candidate.source == IndicatorSource::Operator;
     match policy.objection(&candidate.value, is_own) {
         None => {}
         Some(Objection::Never(reason)) => return Err(reason),
         Some(Objection::WithoutReview(reason)) if !(is_operator && candidate.reviewed) => {
-            return Err(format!("{reason}; an operator may add it, with --reviewed"));
+            return Err(IndicatorRefusal::NeedsReview(Box::new(reason)));
         }
         Some(Objection::WithoutReview(reason)) => {
             if matches!(candidate.value, IndicatorValue::Address { port: None, .. }) {
-                return Err(format!("{reason}; it can only be added with a port"));
+                return Err(IndicatorRefusal::NeedsPort(Box::new(reason)));
             }
         }
     }
     if !is_operator && matches!(known.map(|known| &known.state), Some(IndicatorState::Revoked { .. })) {
-        return Err("was revoked by an operator".to_owned());
+        return Err(IndicatorRefusal::Revoked);
     }
     let valid_for = candidate.valid_for.unwrap_or(policy.valid_for).min(VALID_FOR_MAX);
     let valid_until = now.plus(valid_for);
@@ -167,18 +168,22 @@ mod tests {
         }
     }
 
-    fn learned(known: Option<&Indicator>, candidate: &IndicatorCandidate, now: Timestamp) -> Result<Lesson, String> {
+    fn learned(
+        known: Option<&Indicator>,
+        candidate: &IndicatorCandidate,
+        now: Timestamp,
+    ) -> Result<Lesson, IndicatorRefusal> {
         learn(&IndicatorPolicy::default(), &|_| false, known, candidate, now)
     }
 
-    fn new(lesson: Result<Lesson, String>) -> Indicator {
+    fn new(lesson: Result<Lesson, IndicatorRefusal>) -> Indicator {
         match lesson {
             Ok(Lesson::New(indicator)) => indicator,
             other => panic!("{other:?} is not new"),
         }
     }
 
-    fn known(lesson: Result<Lesson, String>) -> Indicator {
+    fn known(lesson: Result<Lesson, IndicatorRefusal>) -> Indicator {
         match lesson {
             Ok(Lesson::Known(indicator)) => indicator,
             other => panic!("{other:?} is not known"),
@@ -210,10 +215,7 @@ mod tests {
     fn only_an_operator_brings_back_what_an_operator_took_back() {
         let first = new(learned(None, &by_laboratory("45.9.148.3", 1), NOW));
         let gone = revoked(&first, Some("ours"), NOW);
-        assert_eq!(
-            learned(Some(&gone), &by_laboratory("45.9.148.3", 2), NOW),
-            Err("was revoked by an operator".into())
-        );
+        assert_eq!(learned(Some(&gone), &by_laboratory("45.9.148.3", 2), NOW), Err(IndicatorRefusal::Revoked));
         let again = new(learned(Some(&gone), &candidate("45.9.148.3"), NOW));
         assert_eq!((again.state, again.provenance.len()), (IndicatorState::Active, 1));
     }
@@ -235,7 +237,7 @@ mod tests {
             let wanted = IndicatorCandidate { reviewed, ..candidate(value) };
             match (learned(None, &wanted, NOW), expected) {
                 (Ok(_), None) => {}
-                (Err(reason), Some(expected)) => assert!(reason.contains(expected), "{value}: {reason}"),
+                (Err(reason), Some(expected)) => assert!(reason.to_string().contains(expected), "{value}: {reason}"),
                 (other, _) => panic!("{value}: {other:?}"),
             }
         };

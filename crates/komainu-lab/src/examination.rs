@@ -12,7 +12,8 @@ use komainu_ports::{
     SampleOrigin, SamplesError, SandboxError, StoredSample, TriageError,
 };
 use parking_lot::Mutex;
-use tracing::info;
+use tracing::field::Empty;
+use tracing::{Instrument, Span, debug_span, info};
 
 use crate::evidence::{LookedAt, looked_at, printable, run_of};
 use crate::findings::findings;
@@ -87,7 +88,21 @@ impl Examination {
             let problem = format!("the laboratory ended {ATTEMPTS_MAX} times while it was at this sample");
             return AttemptEnd::Failed { problem };
         }
-        match self.examine().await {
+        let span = debug_span!(
+            "examination",
+            komainu.sample = %self.lease.sample,
+            komainu.attempt = i64::from(attempt),
+            komainu.bytes = Empty,
+            komainu.outcome = Empty,
+        );
+        let examined = self.examine().instrument(span.clone()).await;
+        let outcome = match &examined {
+            Ok(_) => "done",
+            Err(Trouble::Later(_)) => "later",
+            Err(Trouble::Never(_)) => "never",
+        };
+        span.record("komainu.outcome", outcome);
+        match examined {
             Ok(essentials) => AttemptEnd::Done(essentials),
             Err(Trouble::Later(problem)) if attempt < ATTEMPTS_MAX => {
                 let after = RETRY_AFTER * (1 << (attempt - 1).min(8));
@@ -102,8 +117,9 @@ impl Examination {
         let sample = self.lease.sample;
         let stored = self.shared.ask(move |store| store.sample(&sample)).await?.ok_or(SamplesError::Missing(sample))?;
         let contents: Arc<[u8]> = self.contents().await?.into();
+        Span::current().record("komainu.bytes", contents.len() as i64);
         self.at("triage", 5).await;
-        let mut looked = self.look(&stored, contents.clone()).await?;
+        let mut looked = self.look(&stored, contents.clone()).instrument(debug_span!("triage")).await?;
         if let Some(json) = looked.json.take() {
             match self.shared.ask(move |store| store.put_document(&sample, SampleDocument::Triage, &json)).await {
                 Err(error @ SamplesError::TooLarge { .. }) => {
@@ -115,7 +131,7 @@ impl Examination {
         let ran = self.detonate(&stored, &looked, &contents).await?;
         drop(contents);
         self.at("report", 90).await;
-        let (essentials, taught) = self.report(looked, ran).await?;
+        let (essentials, taught) = self.report(looked, ran).instrument(debug_span!("analysis")).await?;
         let took_ms = u64::try_from(self.shared.ports.clock.now().since(begun).as_millis()).unwrap_or(u64::MAX);
         let (verdict, family) = (&essentials.verdict, &essentials.family);
         info!(event = events::REPORT_MADE, %sample, verdict, family, indicators = taught, took_ms, "sample has a report");
@@ -196,7 +212,13 @@ impl Examination {
                 quiet_for_max: self.shared.config.quiet_for_max,
                 seed: None,
             };
-            async move { (id, run_as, self.shared.ports.sandbox.detonate(request).await) }
+            let span = debug_span!(
+                "sandbox",
+                komainu.detonation = %id,
+                komainu.isa = %isa,
+                komainu.rights = rights_of(run_as),
+            );
+            async move { (id, run_as, self.shared.ports.sandbox.detonate(request).instrument(span).await) }
         };
         let (as_user, as_root) = tokio::join!(run(RunAs::User), run(RunAs::Root));
         let mut is_broken = false;
@@ -209,11 +231,7 @@ impl Examination {
                 }
                 Err(error) => {
                     is_broken |= matches!(error, SandboxError::Broken(_));
-                    let rights = match run_as {
-                        RunAs::User => "an ordinary user",
-                        RunAs::Root => "root",
-                    };
-                    ran.problems.push(format!("no run as {rights}: {}", chain(&error)));
+                    ran.problems.push(format!("no run as {}: {}", rights_of(run_as), chain(&error)));
                 }
             }
         }
@@ -251,7 +269,9 @@ impl Examination {
             shared.index.lock().add(&known);
             // How it came may have become known meanwhile.
             let origins = store.sample(&sample)?.map(|stored| stored.origins).unwrap_or_default();
-            let outcomes = ports.indicators.teach(&lessons::candidates(sample, &taught, &origins, now));
+            let candidates = lessons::candidates(sample, &taught, &origins, now);
+            let span = debug_span!("lesson", komainu.candidates = candidates.len() as i64);
+            let outcomes = span.in_scope(|| ports.indicators.teach(&candidates));
             let outcomes = outcomes.map_err(|error| Trouble::Later(chain(&error)))?;
             let taught = outcomes.iter().filter(|one| matches!(one, Taught::New(_) | Taught::Known(_))).count();
             Ok((essentials(&report, looked.of_file.is_for_devices), taught))
@@ -260,9 +280,20 @@ impl Examination {
     }
 }
 
+/// As whom a sample runs, for people.
+const fn rights_of(run_as: RunAs) -> &'static str {
+    match run_as {
+        RunAs::User => "an ordinary user",
+        RunAs::Root => "root",
+    }
+}
+
 /// Does what may take a while.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Trouble> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| Trouble::Later(format!("it ended in a bug: {error}")))
+    let span = Span::current();
+    tokio::task::spawn_blocking(move || span.in_scope(work))
+        .await
+        .map_err(|error| Trouble::Later(format!("it ended in a bug: {error}")))
 }
 
 fn json(value: &impl serde::Serialize) -> String {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::id::{InvalidName, NameProblem, is_iot_name_char, name_type};
-use crate::{ReporterName, Timestamp};
+use crate::{IndicatorRefusal, ReporterName, Timestamp};
 
 name_type! {
     /// One run of a sample in the laboratory: 1 to 128 characters of `[a-zA-Z0-9:_-]`.
@@ -411,7 +411,7 @@ pub enum Taught {
     /// It is none, for this reason; it is kept among the refused.
     Refused {
         /// Why.
-        reason: String,
+        reason: IndicatorRefusal,
     },
 }
 
@@ -427,7 +427,7 @@ pub struct RefusedCandidate {
     /// From where it is known.
     pub provenance: Option<Provenance>,
     /// Why it is none.
-    pub reason: String,
+    pub reason: IndicatorRefusal,
     /// When it was refused last.
     pub at: Timestamp,
 }

@@ -4,8 +4,9 @@
 
 use komainu_model::{
     AccountId, Change, Confidence, Contact, DetonationId, DomainName, Indicator, IndicatorChange, IndicatorId,
-    IndicatorSource, IndicatorState, IndicatorValue, Provenance, RefusedCandidate, Region, Remote, RemoteHost,
-    ReporterName, SampleDigest, Scope, SensorName, SessionId, Sighting, SightingWay, Threat, Timestamp,
+    IndicatorRefusal, IndicatorSource, IndicatorState, IndicatorValue, Provenance, RefusedCandidate, Region, Remote,
+    RemoteHost, ReporterName, SampleDigest, Scope, SensorName, SessionId, Sighting, SightingWay, SpecialAddress,
+    Threat, Timestamp,
 };
 
 use crate::indicators::{CONTACTS_PER_DEVICE_MAX, IndicatorKind, IndicatorStore, SightingQuery};
@@ -272,7 +273,7 @@ fn refused_candidate(number: u8, time: i64) -> RefusedCandidate {
         value: IndicatorValue::parse("10.0.0.1").unwrap(),
         source: IndicatorSource::Operator,
         provenance: Some(provenance(3)),
-        reason: "is a private address".to_owned(),
+        reason: IndicatorRefusal::Address(SpecialAddress::Private),
         at: at(time),
     }
 }

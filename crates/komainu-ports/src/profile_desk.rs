@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use komainu_model::{Arn, Behavior, DetectTarget, GroupName, Metric, ProfileName, Scope, SecurityProfile, ThingName};
+use komainu_model::{
+    Arn, Behavior, DetectTarget, GroupName, Metric, ProfileName, ProfileProblem, Scope, SecurityProfile, ThingName,
+};
 
 use crate::directory::Directory;
 use crate::store::StoreError;
@@ -60,9 +62,9 @@ pub struct ProfileDraft {
 /// Why a profile was not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum ProfileDeskError {
-    /// It does not make sense. The texts say all that is wrong, for people.
-    #[error("{}", .0.join("; "))]
-    Invalid(Vec<String>),
+    /// It does not make sense; all that is wrong.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Invalid(Vec<ProfileProblem>),
     /// There is no such profile.
     #[error("there is no such security profile")]
     Missing,

@@ -1,7 +1,8 @@
 //! What people at the console do with topics, and what becomes of messages.
 
 use komainu_model::{
-    Arn, DeliveryId, DeliveryState, Protocol, Scope, SubscriptionId, SubscriptionState, Timestamp, TopicName,
+    Arn, DeliveryId, DeliveryState, EndpointProblem, InvalidName, Protocol, Scope, SubscriptionId, SubscriptionState,
+    Timestamp, TopicName,
 };
 
 use crate::store::{Page, Paged, StoreError};
@@ -119,10 +120,36 @@ pub enum TopicDeskError {
     /// There is no such topic.
     #[error("there is no such topic")]
     Missing,
-    /// It does not make sense, or there is too much of it. The text says what is wrong, for people.
+    /// It does not make sense, or there is too much of it.
     #[error("{0}")]
-    Refused(String),
+    Refused(TopicRefusal),
     /// The store could not keep it.
     #[error("the topic cannot be kept")]
     Unavailable(#[from] StoreError),
+}
+
+/// Why something is not done to a topic, for people.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TopicRefusal {
+    /// Its name is none.
+    #[error("{0}")]
+    Name(InvalidName),
+    /// Its name asks for a FIFO topic.
+    #[error("topics are standard topics here, not FIFO")]
+    Fifo,
+    /// Messages cannot be sent there.
+    #[error("{0}")]
+    Endpoint(EndpointProblem),
+    /// There are as many topics as may be.
+    #[error("there are {0} topics, more are not allowed")]
+    TooManyTopics(usize),
+    /// The topic has as many subscriptions as may be.
+    #[error("the topic has {0} subscriptions, more are not allowed")]
+    TooManySubscriptions(usize),
+    /// Too many of these within an hour.
+    #[error("too many within an hour")]
+    TooOften,
+    /// What the console's forms do not let anybody ask for; a sentence in English.
+    #[error("{0}")]
+    Other(String),
 }

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use komainu_model::{EgressRules, Protocol};
+use komainu_model::{EgressRules, EndpointProblem, Protocol};
 
 use crate::RespondError;
 use crate::error::invalid;
@@ -36,7 +36,7 @@ pub(crate) fn check(protocol: Protocol, endpoint: &str, egress: &EgressRules) ->
         Protocol::Http => check_url(endpoint, "http://", egress),
         Protocol::Https => check_url(endpoint, "https://", egress),
     };
-    checked.map_err(|reason| invalid("Endpoint", reason))
+    checked.map_err(RespondError::Endpoint)
 }
 
 /// An endpoint as it is shown: without the user and the password that a URL may carry.
@@ -50,34 +50,34 @@ pub fn shown_endpoint(endpoint: &str) -> String {
 }
 
 /// A mail address of the plain kind: `local@domain` in ASCII, the local part unquoted.
-fn check_mail(address: &str) -> Result<(), String> {
+fn check_mail(address: &str) -> Result<(), EndpointProblem> {
     if address.len() > MAIL_BYTES_MAX {
-        return Err(format!("a mail address has at most {MAIL_BYTES_MAX} bytes"));
+        return Err(EndpointProblem::MailLong { bytes_max: MAIL_BYTES_MAX });
     }
-    let (local, domain) = address.rsplit_once('@').ok_or("a mail address has the form name@domain")?;
+    let (local, domain) = address.rsplit_once('@').ok_or(EndpointProblem::NoMail)?;
     // RFC 5322 `dot-atom`.
     let is_atom_char = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c);
     let is_atom = |atom: &str| !atom.is_empty() && atom.chars().all(is_atom_char);
     if local.len() > MAIL_LOCAL_BYTES_MAX || !local.split('.').all(is_atom) {
-        return Err(format!("{local:?} is not the first part of a mail address"));
+        return Err(EndpointProblem::MailName(local.to_owned()));
     }
     if !is_host_name(domain) || domain.ends_with('.') {
-        return Err(format!("{domain:?} is not the domain of a mail address"));
+        return Err(EndpointProblem::MailDomain(domain.to_owned()));
     }
     Ok(())
 }
 
 /// A URL with this scheme, a host that may be sent to, perhaps a user, a port, a path and a query.
-fn check_url(url: &str, scheme: &str, egress: &EgressRules) -> Result<(), String> {
+fn check_url(url: &str, scheme: &'static str, egress: &EgressRules) -> Result<(), EndpointProblem> {
     if url.len() > URL_BYTES_MAX {
-        return Err(format!("a URL has at most {URL_BYTES_MAX} bytes"));
+        return Err(EndpointProblem::UrlLong { bytes_max: URL_BYTES_MAX });
     }
     if let Some(bad) = url.chars().find(|c| !c.is_ascii_graphic() || "\"<>\\^`{|}".contains(*c)) {
-        return Err(format!("{bad:?} must be percent-encoded in a URL"));
+        return Err(EndpointProblem::UrlCharacter(bad));
     }
-    let rest = url.strip_prefix(scheme).ok_or_else(|| format!("the URL must begin with {scheme}"))?;
+    let rest = url.strip_prefix(scheme).ok_or(EndpointProblem::UrlStart { scheme })?;
     if rest.contains('#') {
-        return Err("a URL to send to has no fragment".to_owned());
+        return Err(EndpointProblem::UrlFragment);
     }
     let authority = &rest[..rest.find(['/', '?']).unwrap_or(rest.len())];
     let host_and_port = authority.rsplit_once('@').map_or(authority, |(_user, after)| after);
@@ -85,26 +85,26 @@ fn check_url(url: &str, scheme: &str, egress: &EgressRules) -> Result<(), String
     if let Some(port) = port
         && !port.parse::<u16>().is_ok_and(|number| number > 0 && port.bytes().all(|b| b.is_ascii_digit()))
     {
-        return Err(format!("{port:?} is not a port"));
+        return Err(EndpointProblem::Port(port.to_owned()));
     }
     let address = if let Some(v6) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-        Some(v6.parse::<Ipv6Addr>().map(IpAddr::V6).map_err(|_| format!("{host:?} is not an IPv6 address"))?)
+        Some(v6.parse::<Ipv6Addr>().map(IpAddr::V6).map_err(|_| EndpointProblem::Ipv6(host.to_owned()))?)
     } else if is_numeric(host) {
         // `http://2130706433/` and `http://0x7f.1/` are 127.0.0.1 to URL parsers; only the plain form is taken.
-        Some(host.parse::<Ipv4Addr>().map(IpAddr::V4).map_err(|_| format!("{host:?} is not an IPv4 address"))?)
+        Some(host.parse::<Ipv4Addr>().map(IpAddr::V4).map_err(|_| EndpointProblem::Ipv4(host.to_owned()))?)
     } else if is_host_name(host) {
         None
     } else {
-        return Err(format!("{host:?} is not a host name"));
+        return Err(EndpointProblem::HostName(host.to_owned()));
     };
     match address {
-        Some(address) => egress.check(address).map_err(|denied| format!("messages are not sent there: {denied}")),
+        Some(address) => egress.check(address).map_err(EndpointProblem::Denied),
         None => Ok(()),
     }
 }
 
 /// Host and port of `host`, `host:port`, `[v6]`, `[v6]:port`.
-fn split_port(text: &str) -> Result<(&str, Option<&str>), String> {
+fn split_port(text: &str) -> Result<(&str, Option<&str>), EndpointProblem> {
     let host_end = match text.find(']') {
         Some(bracket) => bracket + 1,
         None => text.find(':').unwrap_or(text.len()),
@@ -113,7 +113,7 @@ fn split_port(text: &str) -> Result<(&str, Option<&str>), String> {
         (host, "") => Ok((host, None)),
         (host, after) => match after.strip_prefix(':') {
             Some(port) => Ok((host, Some(port))),
-            None => Err(format!("{text:?} is not a host")),
+            None => Err(EndpointProblem::Host(text.to_owned())),
         },
     }
 }

@@ -1,5 +1,7 @@
 //! Why a request is refused.
 
+use komainu_model::{EndpointProblem, InvalidName};
+
 /// Why a request is refused. Messages are for the person who sent it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RespondError {
@@ -11,6 +13,15 @@ pub enum RespondError {
         /// What is wrong with its value.
         reason: String,
     },
+    /// The name of a topic is none.
+    #[error("invalid parameter: Name: {0}")]
+    TopicName(InvalidName),
+    /// The name asks for a FIFO topic.
+    #[error("invalid parameter: Name: topics are standard topics here, not FIFO")]
+    Fifo,
+    /// The endpoint of a subscription is none that messages can be sent to.
+    #[error("invalid parameter: Endpoint: {0}")]
+    Endpoint(EndpointProblem),
     /// The topic or the subscription is not there.
     #[error("{what} does not exist")]
     NotFound {

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use komainu_model::{
-    Delivery, DeliveryId, DeliveryState, Notification, NotificationKind, Protocol, SubscriptionId, Timestamp,
+    Delivery, DeliveryId, DeliveryState, HELD_BACK_ATTRIBUTE, Notification, NotificationKind, Protocol, SubscriptionId,
+    Timestamp,
 };
 use uuid::Uuid;
 
@@ -21,8 +22,6 @@ const WINDOW: Duration = Duration::from_secs(3600);
 const DIGEST_LINES_MAX: u64 = 50;
 /// The longest line of a digest.
 const DIGEST_LINE_CHARS_MAX: usize = 160;
-/// The message attribute of a digest that says how many messages it stands for.
-const HELD_BACK_ATTRIBUTE: &str = "Komainu.HeldBack";
 
 /// How many mails each subscription got in its current hour.
 #[derive(Debug, Clone, Default)]

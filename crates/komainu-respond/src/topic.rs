@@ -27,9 +27,9 @@ impl Topics {
         now: Timestamp,
     ) -> Result<(Arn, Vec<Change>), RespondError> {
         if name.ends_with(".fifo") {
-            return Err(invalid("Name", "topics are standard topics here, not FIFO"));
+            return Err(RespondError::Fifo);
         }
-        let name = TopicName::parse(name).map_err(|error| invalid("Name", error.to_string()))?;
+        let name = TopicName::parse(name).map_err(RespondError::TopicName)?;
         let mut checked = Attributes::new();
         for (attribute, value) in attributes {
             set_topic_attribute(&mut checked, attribute, Some(value))?;

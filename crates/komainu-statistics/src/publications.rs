@@ -7,6 +7,7 @@ mod cells;
 mod cve;
 mod epss;
 mod kev;
+mod mistake;
 mod nearby;
 mod notes;
 
@@ -15,6 +16,7 @@ use std::fmt;
 pub use cve::CveId;
 pub use epss::{EPSS_BYTES_MAX, Epss, Likelihood, read_epss};
 pub use kev::{KEV_BYTES_MAX, read_kev};
+pub use mistake::Mistake;
 pub use nearby::{Nearby, Occasion, Relation, Span, nearby};
 pub use notes::{NOTES_BYTES_MAX, read_notes};
 
@@ -60,13 +62,13 @@ pub struct Problem {
     /// The line or, in a list of JSON, the entry, from 1; 0 if it is about the file.
     pub entry: usize,
     /// What is wrong.
-    pub reason: String,
+    pub reason: Mistake,
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.entry {
-            0 => f.write_str(&self.reason),
+            0 => write!(f, "{}", self.reason),
             entry => write!(f, "entry {entry}: {}", self.reason),
         }
     }
@@ -80,9 +82,9 @@ struct Problems {
 }
 
 impl Problems {
-    fn add(&mut self, entry: usize, reason: impl Into<String>) {
+    fn add(&mut self, entry: usize, reason: Mistake) {
         if self.told.len() < PROBLEMS_MAX {
-            self.told.push(Problem { entry, reason: reason.into() });
+            self.told.push(Problem { entry, reason });
         } else {
             self.left_out += 1;
         }
@@ -90,7 +92,7 @@ impl Problems {
 
     fn told(mut self) -> Vec<Problem> {
         if self.left_out > 0 {
-            self.told.push(Problem { entry: 0, reason: format!("{} more entries are not taken", self.left_out) });
+            self.told.push(Problem { entry: 0, reason: Mistake::More(self.left_out) });
         }
         self.told
     }

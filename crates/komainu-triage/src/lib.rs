@@ -24,6 +24,7 @@ mod machine;
 mod packing;
 mod problems;
 mod report;
+mod said;
 mod search;
 mod strings;
 mod text;

@@ -5,6 +5,7 @@
 
 use crate::elf::{Parsed, Program};
 use crate::report::Packing;
+use crate::said::{apart, said};
 
 /// The mark of UPX in its header and trailer.
 const UPX_MARK: &[u8] = b"UPX!";
@@ -46,11 +47,12 @@ pub(crate) fn packing(bytes: &[u8], elf: &Parsed<'_>) -> Packing {
     let head = upx_head(bytes, elf);
     if has_mark {
         packer = Some("upx");
-        reasons.push("the mark `UPX!` is in the file".to_owned());
+        reasons.push(said("the mark `UPX!` is in the file", "ファイルに `UPX!` の印がある"));
     } else if let Some(mark) = head {
         packer = Some("upx-altered");
-        reasons.push(format!(
-            "UPX's header stands behind the program headers, with the mark {mark:08x} instead of its own"
+        reasons.push(said(
+            format!("UPX's header stands behind the program headers, with the mark {mark:08x} instead of its own"),
+            format!("プログラムヘッダーの後に UPX のヘッダーがあり、本来の印の代わりに {mark:08x} がある"),
         ));
     }
     let runs_and_writes = loads.iter().any(|program| program.is_executable() && program.is_writable());
@@ -63,23 +65,23 @@ pub(crate) fn packing(bytes: &[u8], elf: &Parsed<'_>) -> Packing {
         .max();
     let is_dense = code_entropy.is_some_and(|entropy| entropy > limit);
     if let Some(entropy) = code_entropy.filter(|_| is_dense) {
-        reasons.push(format!(
-            "code has {}.{:03} bits of entropy for each byte; honest programs for {} stay below {}.{:03}",
-            entropy / 1000,
-            entropy % 1000,
-            elf.told.isa,
-            limit / 1000,
-            limit % 1000
+        let millibits = |all: u32| format!("{}.{:03}", all / 1000, all % 1000);
+        let (found, limit, isa) = (millibits(entropy), millibits(limit), &elf.told.isa);
+        reasons.push(said(
+            format!("code has {found} bits of entropy for each byte; honest programs for {isa} stay below {limit}"),
+            format!(
+                "コードのエントロピーが 1 バイトあたり {found} ビットある。{isa} 用の通常のプログラムは {limit} 未満"
+            ),
         ));
     }
     let mut signs = 0;
     if elf.sections.is_empty() && !loads.is_empty() {
         signs += 1;
-        reasons.push("there are no sections".to_owned());
+        reasons.push(said("there are no sections", "セクションがない"));
     }
     if runs_and_writes {
         signs += 1;
-        reasons.push("a segment is both writable and executable".to_owned());
+        reasons.push(said("a segment is both writable and executable", "書き込みと実行の両方ができるセグメントがある"));
     }
     // A packer reserves the room into which it unpacks.
     let grows = loads.iter().any(|program| {
@@ -89,14 +91,18 @@ pub(crate) fn packing(bytes: &[u8], elf: &Parsed<'_>) -> Packing {
     });
     if grows {
         signs += 1;
-        reasons.push("an executable segment is much larger in memory than in the file".to_owned());
+        reasons.push(said(
+            "an executable segment is much larger in memory than in the file",
+            "実行可能なセグメントが、ファイルよりメモリ上ではるかに大きい",
+        ));
     }
     let verdict = match (packer.is_some(), is_dense, signs) {
         (true, ..) | (_, true, 1..) => "packed",
         (_, true, 0) | (_, false, 2..) => "suspected",
         _ => "none",
     };
-    Packing { verdict: verdict.into(), packer: packer.map(str::to_owned), reasons }
+    let (reasons, reasons_ja) = apart(reasons);
+    Packing { verdict: verdict.into(), packer: packer.map(str::to_owned), reasons, reasons_ja }
 }
 
 /// UPX's `l_info` stands behind the program headers: a check sum, the mark, a size, the version of the loader and the

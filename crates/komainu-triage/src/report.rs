@@ -179,6 +179,9 @@ pub struct Packing {
     pub packer: Option<String>,
     /// Why.
     pub reasons: Vec<String>,
+    /// The same in Japanese; older reports have none.
+    #[serde(default)]
+    pub reasons_ja: Vec<String>,
 }
 
 /// Printable pieces of a sample.
@@ -265,4 +268,7 @@ pub struct Verdict {
     pub votes: Vec<(String, u32)>,
     /// Why, the weightiest first.
     pub reasons: Vec<String>,
+    /// The same in Japanese; older reports have none.
+    #[serde(default)]
+    pub reasons_ja: Vec<String>,
 }

@@ -2,6 +2,7 @@
 
 use crate::machine;
 use crate::report::{Sample, Verdict};
+use crate::said::{Said, apart, said};
 
 /// Points from which a sample is called suspicious and malicious. One sign alone is never the latter, except a rule of an
 /// operator that names a family.
@@ -160,7 +161,7 @@ fn family_of(label: &str) -> Option<&'static str> {
 /// Everything that is known of one sample, weighed. `outside` is about the file, not about its members.
 pub(crate) fn of(sample: &Sample, marks: &Marks, outside: Option<&Outside>) -> Verdict {
     let mut verdict = Verdict::default();
-    let mut reasons: Vec<(u32, String)> = Vec::new();
+    let mut reasons: Vec<(u32, Said)> = Vec::new();
     vote(&mut verdict, sample, marks, outside);
     weigh(&mut reasons, sample, &verdict);
     let points: u32 = reasons.iter().map(|(points, _)| points).sum();
@@ -171,7 +172,7 @@ pub(crate) fn of(sample: &Sample, marks: &Marks, outside: Option<&Outside>) -> V
     }
     .into();
     reasons.sort_by_key(|(points, _)| std::cmp::Reverse(*points));
-    verdict.reasons = reasons.into_iter().map(|(_, reason)| reason).collect();
+    (verdict.reasons, verdict.reasons_ja) = apart(reasons.into_iter().map(|(_, reason)| reason).collect());
     say_for_what(&mut verdict, sample, marks);
     verdict
 }
@@ -224,11 +225,12 @@ fn has_cipher(sample: &Sample) -> bool {
     sample.decoded.iter().any(|one| !matches!(&*one.algorithm, "base64" | "hex"))
 }
 
-fn weigh(reasons: &mut Vec<(u32, String)>, sample: &Sample, verdict: &Verdict) {
+fn weigh(reasons: &mut Vec<(u32, Said)>, sample: &Sample, verdict: &Verdict) {
     if let Some(family) = &verdict.family {
         let votes = verdict.votes.first().map_or(0, |(_, count)| *count);
-        reasons
-            .push((if votes >= 3 { 70 } else { 40 }, format!("it has what the family {family} has ({votes} votes)")));
+        let en = format!("it has what the family {family} has ({votes} votes)");
+        let reason = said(en, format!("ファミリー {family} の特徴がある（{votes} 票）"));
+        reasons.push((if votes >= 3 { 70 } else { 40 }, reason));
     }
     for hit in sample.rules.iter().take(8) {
         // The rules that only say for what processor a program is are for sensors, where nothing honest is left.
@@ -240,7 +242,9 @@ fn weigh(reasons: &mut Vec<(u32, String)>, sample: &Sample, verdict: &Verdict) {
         let points = confidence.map_or(20, |confidence| confidence.min(100) / 2);
         let description = hit.meta.iter().find(|(name, _)| name == "description");
         let description = description.map(|(_, text)| format!(": {text}")).unwrap_or_default();
-        reasons.push((points, format!("the rule {} holds{description}", hit.rule)));
+        let rule = &hit.rule;
+        let reason = said(format!("the rule {rule} holds{description}"), format!("ルール {rule} に一致{description}"));
+        reasons.push((points, reason));
     }
     let is_endpoint = |kind: &str| matches!(kind, "url" | "ipv4" | "domain" | "socket-address");
     let encoded: Vec<_> = sample
@@ -251,21 +255,22 @@ fn weigh(reasons: &mut Vec<(u32, String)>, sample: &Sample, verdict: &Verdict) {
     let is_cipher = has_cipher(sample);
     if let Some(first) = encoded.first() {
         let points = if is_cipher { 50 } else { 25 };
-        reasons.push((points, format!("an address is hidden by an encoding: {} (of {})", first.value, encoded.len())));
+        let (value, count) = (&first.value, encoded.len());
+        let en = format!("an address is hidden by an encoding: {value} (of {count})");
+        reasons.push((points, said(en, format!("アドレスが符号化で隠されている：{value}（全 {count} 件）"))));
     } else if is_cipher && sample.decoded.len() >= 2 {
         let one = &sample.decoded[0];
         let count = sample.decoded.len();
-        reasons.push((
-            35,
-            format!("{count} texts are hidden by {} with the key {}, such as `{}`", one.algorithm, one.key, one.text),
-        ));
+        let (algorithm, key, text) = (&one.algorithm, &one.key, &one.text);
+        let en = format!("{count} texts are hidden by {algorithm} with the key {key}, such as `{text}`");
+        let ja = format!("{count} 個の文字列が {algorithm}（鍵 {key}）で隠されている。例：`{text}`");
+        reasons.push((35, said(en, ja)));
     }
     if let Some(list) = &sample.credentials {
         let first: Vec<_> = list.words.iter().take(4).map(String::as_str).collect();
-        reasons.push((
-            40,
-            format!("it has a list of {} user names and passwords: {}, …", list.words.len(), first.join(", ")),
-        ));
+        let (count, first) = (list.words.len(), first.join(", "));
+        let en = format!("it has a list of {count} user names and passwords: {first}, …");
+        reasons.push((40, said(en, format!("{count} 個のユーザー名とパスワードの一覧がある：{first}, …"))));
     }
     if let Some(packing) = &sample.packing {
         let points = match (&*packing.verdict, packing.packer.as_deref()) {
@@ -276,62 +281,77 @@ fn weigh(reasons: &mut Vec<(u32, String)>, sample: &Sample, verdict: &Verdict) {
         };
         if points > 0 {
             let by = packing.packer.as_ref().map(|packer| format!(" by {packer}")).unwrap_or_default();
-            reasons.push((points, format!("it is {}{by}: {}", packing.verdict, packing.reasons.join("; "))));
+            let en = format!("it is {}{by}: {}", packing.verdict, packing.reasons.join("; "));
+            let packer = packing.packer.as_ref().map(|packer| format!("（{packer}）")).unwrap_or_default();
+            let ja = match &*packing.verdict {
+                "packed" => format!("パッキングされている{packer}：{}", packing.reasons_ja.join("、")),
+                _ => format!("パッキングの疑いがある{packer}：{}", packing.reasons_ja.join("、")),
+            };
+            reasons.push((points, said(en, ja)));
         }
     }
     let is_script = sample.kind.starts_with("script");
     let commands = sample.findings.iter().filter(|finding| finding.kind == "command");
     let has = |words: &[&str]| commands.clone().any(|finding| words.iter().any(|word| finding.value.contains(word)));
     if is_script && has(&["wget ", "curl ", "tftp ", "ftpget "]) && has(&["chmod ", "sh "]) {
-        reasons.push((40, "the script fetches a file and makes it a program".to_owned()));
+        let en = "the script fetches a file and makes it a program";
+        reasons.push((40, said(en, "スクリプトがファイルを取得し、実行できるようにする")));
     }
     if sample.findings.iter().any(|finding| finding.kind == "path" && finding.value.ends_with("/watchdog")) {
-        reasons.push((10, "it knows the watchdog of devices".to_owned()));
+        reasons.push((10, said("it knows the watchdog of devices", "機器のウォッチドッグを知っている")));
     }
     if sample.findings.iter().any(|finding| finding.kind == "wallet") {
-        reasons.push((25, "it has the address of a wallet".to_owned()));
+        reasons.push((25, said("it has the address of a wallet", "ウォレットのアドレスがある")));
     }
     let prompts = sample.findings.iter().filter(|finding| finding.kind == "prompt").count();
     if prompts >= 3 && sample.elf.is_some() {
-        reasons.push((10, format!("it knows {prompts} things that a login says")));
+        let en = format!("it knows {prompts} things that a login says");
+        reasons.push((10, said(en, format!("ログイン時の表示を {prompts} 種類知っている"))));
     }
 }
 
 fn say_for_what(verdict: &mut Verdict, sample: &Sample, marks: &Marks) {
     let mut iot = 50_i32;
     let mut reasons = Vec::new();
-    let mut weigh = |points: i32, reason: String| {
+    let mut weigh = |points: i32, reason: Said| {
         iot += points;
         reasons.push(reason);
     };
     if let Some(elf) = &sample.elf {
         if machine::is_of_devices(&elf.isa) {
-            weigh(30, format!("it is for {}, which is in devices", elf.isa));
+            let en = format!("it is for {}, which is in devices", elf.isa);
+            weigh(30, said(en, format!("機器に使われる {} 用である", elf.isa)));
         } else if matches!(&*elf.isa, "x86" | "x86_64" | "s390x" | "ppc64le" | "sparc64") {
-            weigh(-20, format!("it is for {}, which is in computers", elf.isa));
+            let en = format!("it is for {}, which is in computers", elf.isa);
+            weigh(-20, said(en, format!("コンピューターに使われる {} 用である", elf.isa)));
         }
         match elf.libc.as_deref() {
             Some(libc @ ("uclibc" | "musl" | "dietlibc")) => {
-                weigh(25, format!("its C library is {libc}, as in devices"))
+                let en = format!("its C library is {libc}, as in devices");
+                weigh(25, said(en, format!("C ライブラリが、機器でよく使われる {libc} である")))
             }
-            Some("glibc") if elf.linkage == "dynamic" => weigh(-15, "it needs glibc, as in computers".to_owned()),
+            Some("glibc") if elf.linkage == "dynamic" => {
+                weigh(-15, said("it needs glibc, as in computers", "コンピューターでよく使われる glibc を必要とする"))
+            }
             _ => {}
         }
         if elf.linkage == "static" && elf.is_stripped {
-            weigh(10, "it is linked statically and stripped, so that it runs on any device".to_owned());
+            let en = "it is linked statically and stripped, so that it runs on any device";
+            weigh(10, said(en, "静的にリンクされ、シンボルが削除されているため、どの機器でも動く"));
         }
     } else if sample.kind.starts_with("script") {
         let has = |word: &str| sample.findings.iter().any(|finding| finding.value.contains(word));
         if has("busybox") || has("tftp ") || has("ftpget ") {
-            weigh(25, "the script uses programs that devices have".to_owned());
+            let en = "the script uses programs that devices have";
+            weigh(25, said(en, "スクリプトが、機器にあるプログラムを使う"));
         }
     } else if matches!(
         &*sample.kind,
         "uimage" | "trx" | "squashfs" | "jffs2" | "ubi" | "cramfs" | "romfs" | "squashfs-vendor"
     ) {
-        weigh(40, "it is an image of a device's memory".to_owned());
+        weigh(40, said("it is an image of a device's memory", "機器のメモリのイメージである"));
     } else if matches!(&*sample.kind, "pe" | "mach-o" | "dos" | "ole") {
-        weigh(-45, "it is for computers of people".to_owned());
+        weigh(-45, said("it is for computers of people", "一般のコンピューター用である"));
     }
     let has_runnable = !reasons.is_empty();
     let mut best: Option<(&'static str, Vec<&'static str>)> = None;
@@ -346,11 +366,13 @@ fn say_for_what(verdict: &mut Verdict, sample: &Sample, marks: &Marks) {
         || matches!(&*sample.kind, "dex" | "android-boot")
     {
         verdict.device_class = "android".into();
-        reasons.push("it is for Android".to_owned());
+        reasons.push(said("it is for Android", "Android 用である"));
     } else if let Some((class, words)) = best.filter(|_| has_runnable) {
         iot += if class == "server" { -10 } else { 10 };
         verdict.device_class = class.to_owned();
-        reasons.push(format!("it names what a {class} has: {}", words.join(", ")));
+        let words = words.join(", ");
+        let en = format!("it names what a {class} has: {words}");
+        reasons.push(said(en, format!("{class} にあるものの名前がある：{words}")));
     } else if iot >= 70 {
         verdict.device_class = "device".into();
     } else if iot <= 25 && sample.elf.is_some() {
@@ -363,7 +385,9 @@ fn say_for_what(verdict: &mut Verdict, sample: &Sample, marks: &Marks) {
     };
     verdict.iot = word.into();
     verdict.iot_confidence = u8::try_from(confidence.clamp(0, 95)).unwrap_or(95);
+    let (reasons, reasons_ja) = apart(reasons);
     verdict.reasons.extend(reasons);
+    verdict.reasons_ja.extend(reasons_ja);
 }
 
 /// The verdict about the whole file: that of its most telling member.
@@ -385,6 +409,7 @@ pub(crate) fn of_all(samples: &[Sample]) -> Verdict {
     if number > 0 && best > 0 {
         let name = sample.name.clone().unwrap_or_else(|| format!("number {number}"));
         verdict.reasons.insert(0, format!("this is about its member {name}"));
+        verdict.reasons_ja.insert(0, format!("内部のファイル {name} についての判断である"));
     }
     verdict
 }

@@ -416,7 +416,7 @@ pub(crate) fn carry_out(
             let found = store.refused(&page(after))?;
             let line = |RefusedCandidate { value, reason, at, .. }: RefusedCandidate| RefusedLine {
                 value: value.to_string(),
-                reason,
+                reason: reason.to_string(),
                 at_unix_s: at.unix_seconds(),
             };
             IndicatorsReply::Refused { lines: found.items.into_iter().map(line).collect(), next: next(found.next) }
@@ -468,7 +468,7 @@ fn outcome(line: &TaughtLine, taught: Taught) -> OutcomeLine {
         Taught::New(id) => OutcomeLine { value, outcome: NEW.to_owned(), id: Some(id.to_string()), reason: None },
         Taught::Known(id) => OutcomeLine { value, outcome: KNOWN.to_owned(), id: Some(id.to_string()), reason: None },
         Taught::Refused { reason } => {
-            OutcomeLine { value, outcome: REFUSED.to_owned(), id: None, reason: Some(reason) }
+            OutcomeLine { value, outcome: REFUSED.to_owned(), id: None, reason: Some(reason.to_string()) }
         }
     }
 }

@@ -86,8 +86,8 @@ impl PublicationFiles {
     pub(crate) fn says(&self) -> Vec<String> {
         let says = |file: &PublishedFile| {
             let (first, more) = match &file.state {
-                PublishedFileState::Read { problems, .. } => (problems.first()?.as_str(), problems.len() - 1),
-                PublishedFileState::Unreadable { reason } => (reason.as_str(), 0),
+                PublishedFileState::Read { problems, .. } => (told(file.kind, problems.first()?), problems.len() - 1),
+                PublishedFileState::Unreadable { reason } => (reason.clone(), 0),
             };
             let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
             Some(format!("  publications   {}: {first}{more}", file.path))
@@ -144,10 +144,9 @@ impl KnownFile {
         let (contents, state) = match read {
             Ok((contents, problems)) => {
                 let entries = contents.publications.len() + contents.epss.as_ref().map_or(0, |epss| epss.len());
-                let problems: Vec<String> = problems.iter().map(|problem| told(kind, problem)).collect();
                 tracing::info!(event = events::READ, %file, entries, problems = problems.len(), "publications read");
                 if let Some(first) = problems.first() {
-                    let (mistake, count) = (first, problems.len());
+                    let (mistake, count) = (told(kind, first), problems.len());
                     tracing::warn!(event = events::MISTAKE, %file, mistake, count, "a file has mistakes");
                 }
                 (contents, PublishedFileState::Read { at: now, entries, problems })
@@ -205,7 +204,7 @@ fn parse(kind: PublishedKind, bytes: &[u8]) -> (Contents, Vec<Problem>) {
 fn told(kind: PublishedKind, problem: &Problem) -> String {
     let Problem { entry, reason } = problem;
     match (entry, kind) {
-        (0, _) => reason.clone(),
+        (0, _) => reason.to_string(),
         (entry, PublishedKind::Kev) => format!("entry {entry}: {reason}"),
         (line, PublishedKind::Epss | PublishedKind::Notes) => format!("line {line}: {reason}"),
     }

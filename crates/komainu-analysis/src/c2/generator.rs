@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::Ipv4Net;
 
+use crate::behaviour::Phrase;
 use crate::evidence::Sample;
 
 /// From so many targets on a pattern is told.
@@ -33,7 +34,7 @@ const RANGES: [(&str, &str); 13] = [
 /// How targets are chosen.
 pub(super) struct Chosen {
     pub(super) name: &'static str,
-    pub(super) reasons: Vec<String>,
+    pub(super) reasons: Vec<Phrase>,
     pub(super) excluded: Vec<String>,
 }
 
@@ -48,21 +49,32 @@ pub(super) fn of(runs: &[Vec<IpAddr>], sample: &Sample) -> Chosen {
         })
         .collect();
     let different: BTreeSet<Ipv4Addr> = all.iter().copied().collect();
-    let unknown = |reason: String| Chosen { name: "unknown", reasons: vec![reason], excluded: Vec::new() };
+    let unknown = |reason: Phrase| Chosen { name: "unknown", reasons: vec![reason], excluded: Vec::new() };
     if different.len() < TARGETS_MIN {
-        return unknown(format!("only {} addresses were told singly", different.len()));
+        let count = different.len();
+        return unknown(Phrase {
+            en: format!("only {count} addresses were told singly"),
+            ja: format!("個別にわかったアドレスは {count} 件だけである"),
+        });
     }
     let listed: BTreeSet<Ipv4Addr> = sample.texts.iter().filter_map(|text| text.value.parse().ok()).collect();
     let known = different.intersection(&listed).count();
     if known * 10 >= different.len() * 8 {
-        let reason = format!("{known} of {} addresses stand in the file", different.len());
+        let all = different.len();
+        let en = format!("{known} of {all} addresses stand in the file");
+        let reason =
+            Phrase { en, ja: format!("{all} 件のアドレスのうち {known} 件がファイルにある") };
         return Chosen { name: "list", reasons: vec![reason], excluded: Vec::new() };
     }
     let steps: Vec<i64> =
         all.windows(2).map(|pair| i64::from(u32::from(pair[1])) - i64::from(u32::from(pair[0]))).collect();
     let small = steps.iter().filter(|step| (0..=4).contains(*step)).count();
     if small * 10 >= steps.len() * 8 {
-        let reason = format!("{small} of {} steps go on to one of the next addresses", steps.len());
+        let all = steps.len();
+        let en = format!("{small} of {all} steps go on to one of the next addresses");
+        let reason = Phrase {
+            en, ja: format!("{all} 回のうち {small} 回は、続くアドレスのいずれかに進む")
+        };
         return Chosen { name: "sequential", reasons: vec![reason], excluded: Vec::new() };
     }
     for bits in [24u8, 16] {
@@ -70,12 +82,17 @@ pub(super) fn of(runs: &[Vec<IpAddr>], sample: &Sample) -> Chosen {
             different.iter().filter_map(|address| Ipv4Net::new(*address, bits).ok()).map(|net| net.trunc()).collect();
         if networks.len() <= 1 + different.len() / 100 {
             let names: Vec<String> = networks.iter().take(4).map(ToString::to_string).collect();
-            let reason = format!("all are in {}", names.join(", "));
+            let names = names.join(", ");
+            let reason = Phrase { en: format!("all are in {names}"), ja: format!("すべて {names} にある") };
             return Chosen { name: "subnet", reasons: vec![reason], excluded: Vec::new() };
         }
     }
     let first: BTreeSet<u8> = different.iter().map(|address| address.octets()[0]).collect();
-    let reasons = vec![format!("{} addresses begin in {} different ways", different.len(), first.len())];
+    let (count, ways) = (different.len(), first.len());
+    let reasons = vec![Phrase {
+        en: format!("{count} addresses begin in {ways} different ways"),
+        ja: format!("{count} 件のアドレスの先頭の数は {ways} 通りである"),
+    }];
     if first.len() * 3 < different.len().min(200) {
         return Chosen { name: "unknown", reasons, excluded: Vec::new() };
     }

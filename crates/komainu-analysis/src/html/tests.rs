@@ -50,3 +50,11 @@ fn both_languages_say_the_sentence() {
     let japanese = page_of(&evidence, Language::Japanese);
     assert!(japanese.contains("有害な動作は見られません") && japanese.contains("lang=\"ja\""));
 }
+
+#[test]
+fn words_of_closed_lists_are_japanese_too() {
+    let japanese = page_of(&evidence_of("guest 0 100 exec /tmp/sample s\n"), Language::Japanese);
+    let words = Words { language: Language::Japanese };
+    assert_eq!((words.word("time_over"), words.word("someday")), ("時間切れ", "someday"));
+    assert!(!japanese.contains(">not_run<") && !japanese.contains(">informational<"), "{japanese}");
+}

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use komainu_detect::{NewProfile, Part, ProfileError, ProfileUpdate};
+use komainu_detect::{NewProfile, Part, ProfileError, ProfileLimit, ProfileUpdate};
 use komainu_model::{
     AlertTarget, AlertTargetKind, Arn, Behavior, Change, DetectTarget, GroupName, Metric, MetricToRetain, ProfileName,
-    Scope, SecurityProfile, ThingName,
+    ProfileProblem, Scope, SecurityProfile, ThingName,
 };
 use komainu_ports::{ProfileDesk, ProfileDeskError, ProfileDraft};
 use komainu_registry::{GroupFilter, ThingFilter};
@@ -111,10 +111,10 @@ fn things_of<'v>(view: &'v View<'_>, targets: &'v BTreeSet<DetectTarget>) -> BTr
 
 fn check_groups(view: &View<'_>, targets: &BTreeSet<DetectTarget>) -> Result<(), ProfileDeskError> {
     let missing = targets.iter().filter_map(|target| match target {
-        DetectTarget::Group(group) => view.registry.group(group).err().map(|error| error.to_string()),
+        DetectTarget::Group(group) => view.registry.group(group).err().map(|_| ProfileProblem::NoGroup(group.clone())),
         DetectTarget::AllThings | DetectTarget::RegisteredThings | DetectTarget::UnregisteredThings => None,
     });
-    let missing: Vec<String> = missing.collect();
+    let missing: Vec<ProfileProblem> = missing.collect();
     if missing.is_empty() { Ok(()) } else { Err(ProfileDeskError::Invalid(missing)) }
 }
 
@@ -129,11 +129,11 @@ fn alert_targets(
         return Ok(vec![known.clone()]);
     }
     if topic.service() != "sns" {
-        return Err(ProfileDeskError::Invalid(vec![format!("{topic} is not the ARN of an SNS topic")]));
+        return Err(ProfileDeskError::Invalid(vec![ProfileProblem::NotATopic(topic.clone())]));
     }
     // Roles belong to an account and to no region.
     let role = Arn::parse(&format!("arn:aws:iam::{}:role/komainu-alerts", scope.account));
-    let role = role.map_err(|error| ProfileDeskError::Invalid(vec![error.to_string()]))?;
+    let role = role.expect("an account and a fixed name make an ARN");
     Ok(vec![AlertTarget { kind: AlertTargetKind::Sns, target: topic.clone(), role }])
 }
 
@@ -156,6 +156,11 @@ fn refused(error: ProfileError) -> ProfileDeskError {
         ProfileError::NotFound { .. } => ProfileDeskError::Missing,
         ProfileError::AlreadyExists { .. } => ProfileDeskError::Exists,
         ProfileError::VersionConflict { found, .. } => ProfileDeskError::Changed(found),
-        error @ ProfileError::LimitExceeded { .. } => ProfileDeskError::Invalid(vec![error.to_string()]),
+        ProfileError::LimitExceeded { what: ProfileLimit::Profiles, max } => {
+            ProfileDeskError::Invalid(vec![ProfileProblem::TooManyProfiles { count_max: max }])
+        }
+        ProfileError::LimitExceeded { what: ProfileLimit::OfTarget, max } => {
+            ProfileDeskError::Invalid(vec![ProfileProblem::TooManyOfTarget { count_max: max }])
+        }
     }
 }

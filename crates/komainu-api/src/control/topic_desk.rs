@@ -9,7 +9,7 @@ use komainu_model::{
 };
 use komainu_ports::{
     DeliveryContent, DeliverySummary, Page, Paged, StoreError, SubscriptionSummary, TopicDesk, TopicDeskError,
-    TopicSummary,
+    TopicRefusal, TopicSummary,
 };
 use komainu_respond::{
     NewSubscription, PublishRequest, RespondError, SubscribeRequest, Topics, Unsubscriber, shown_endpoint,
@@ -50,7 +50,7 @@ impl TopicDesk for ControlPlane {
         let nothing = BTreeMap::new();
         let arn =
             self.decide(scope, |view| view.topics.create_topic(name, &nothing, &nothing, view.now).map_err(refused))?;
-        TopicName::parse(arn.resource()).map_err(|error| TopicDeskError::Refused(error.to_string()))
+        TopicName::parse(arn.resource()).map_err(|error| TopicDeskError::Refused(TopicRefusal::Name(error)))
     }
 
     fn subscribe(
@@ -77,7 +77,7 @@ impl TopicDesk for ControlPlane {
             view.topics.subscribe(&arn, request, new, view.now).map_err(refused)
         })?;
         let id = subscribed.arn.resource().rsplit(':').next().unwrap_or_default();
-        SubscriptionId::parse(id).map_err(|error| TopicDeskError::Refused(error.to_string()))
+        SubscriptionId::parse(id).map_err(|error| TopicDeskError::Refused(TopicRefusal::Name(error)))
     }
 
     fn unsubscribe(&self, scope: &Scope, topic: &TopicName, id: &SubscriptionId) -> Result<(), TopicDeskError> {
@@ -146,8 +146,19 @@ fn delivery_summary(delivery: Delivery) -> DeliverySummary {
 }
 
 fn refused(error: RespondError) -> TopicDeskError {
-    match error {
-        RespondError::NotFound { .. } => TopicDeskError::Missing,
-        error => TopicDeskError::Refused(error.to_string()),
-    }
+    TopicDeskError::Refused(match error {
+        RespondError::NotFound { .. } => return TopicDeskError::Missing,
+        RespondError::TopicName(error) => TopicRefusal::Name(error),
+        RespondError::Fifo => TopicRefusal::Fifo,
+        RespondError::Endpoint(problem) => TopicRefusal::Endpoint(problem),
+        RespondError::TopicLimitExceeded { topics_max } => TopicRefusal::TooManyTopics(topics_max),
+        RespondError::SubscriptionLimitExceeded { subscriptions_max } => {
+            TopicRefusal::TooManySubscriptions(subscriptions_max)
+        }
+        RespondError::Throttled { .. } => TopicRefusal::TooOften,
+        error @ (RespondError::InvalidParameter { .. }
+        | RespondError::TagLimitExceeded { .. }
+        | RespondError::NotAuthorized { .. }
+        | RespondError::Batch(_)) => TopicRefusal::Other(error.to_string()),
+    })
 }

@@ -8,11 +8,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, REFERRER_POLICY};
+use hyper::header::{
+    ACCEPT, ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue,
+    REFERRER_POLICY,
+};
 use hyper::{Method, Request, Response, StatusCode};
 use komainu_aws::{Output, Service, parse_query, query_response, sns};
-use komainu_model::{Arn, Region, Scope};
+use komainu_model::{Arn, Language, Region, Scope};
 use komainu_respond::Unsubscriber;
+use komainu_texts::Texts;
 use maud::{DOCTYPE, PreEscaped, html};
 use tracing::{info, warn};
 
@@ -22,13 +26,63 @@ use crate::request::respond;
 
 /// What a link did.
 struct Followed {
-    operation: &'static str,
+    did: Did,
     /// The members of SNS's result.
     result: Option<String>,
-    title: &'static str,
-    text: String,
+    /// The name of the topic, for people.
+    topic: String,
     /// The subscription.
     arn: Arn,
+}
+
+#[derive(Clone, Copy)]
+enum Did {
+    Confirm,
+    Unsubscribe,
+}
+
+impl Did {
+    /// SNS's name for it.
+    fn operation(self) -> &'static str {
+        match self {
+            Self::Confirm => "ConfirmSubscription",
+            Self::Unsubscribe => "Unsubscribe",
+        }
+    }
+}
+
+/// What a page says: its title and its sentences.
+struct Said {
+    title: &'static str,
+    text: String,
+}
+
+impl Followed {
+    /// What people are told.
+    fn said(&self, language: Language) -> Said {
+        let (texts, topic) = (Texts::of(language), [("topic", self.topic.as_str())]);
+        match self.did {
+            Did::Confirm => {
+                Said { title: texts.text("link.confirmed"), text: texts.filled("link.confirmed-text", &topic) }
+            }
+            Did::Unsubscribe => {
+                Said { title: texts.text("link.unsubscribed"), text: texts.filled("link.unsubscribed-text", &topic) }
+            }
+        }
+    }
+}
+
+/// What people are told about a link that does not work: what they can do. Why exactly stands in the log.
+fn refused(language: Language, status: StatusCode) -> Said {
+    let texts = Texts::of(language);
+    let text = match status {
+        StatusCode::NOT_FOUND => texts.text("link.refused-gone"),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => texts.text("link.refused-signature"),
+        StatusCode::TOO_MANY_REQUESTS => texts.text("link.refused-later"),
+        other if other.is_server_error() => texts.text("link.refused-later"),
+        _ => texts.text("link.refused-incomplete"),
+    };
+    Said { title: texts.text("link.refused"), text: text.to_owned() }
 }
 
 /// Does what a link asks for, by the form in its query string.
@@ -52,17 +106,23 @@ pub(crate) async fn answer<B>(api: &Arc<Api>, request: &Request<B>, request_id: 
     let followed = done.unwrap_or_else(|error| Err(ApiError::internal(error)));
     let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
     let is_browser = accept.is_some_and(|accept| accept.contains("text/html"));
+    let wished = request.headers().get(ACCEPT_LANGUAGE).and_then(|wish| wish.to_str().ok());
+    let language = komainu_texts::wished(wished.unwrap_or_default());
     Some(match &followed {
         Ok(followed) => {
-            info!(operation = followed.operation, subscription = %followed.arn, request_id, "link followed");
-            if is_browser { page(StatusCode::OK, followed.title, &followed.text) } else { xml(followed, request_id) }
+            info!(operation = followed.did.operation(), subscription = %followed.arn, request_id, "link followed");
+            if is_browser {
+                page(StatusCode::OK, language, &followed.said(language))
+            } else {
+                xml(followed, request_id)
+            }
         }
         Err(error) => {
             let (code, status) = error.code_and_status(Service::Sns);
             warn!(code, cause = error.message, request_id, "link refused");
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             if is_browser {
-                page(status, "This link does not work", &error.message)
+                page(status, language, &refused(language, status))
             } else {
                 let is_sender_fault = status.is_client_error();
                 let namespace = Service::Sns.xml_namespace();
@@ -84,16 +144,7 @@ fn confirm(api: &Api, form: &[(String, String)]) -> Result<Followed, ApiError> {
     let arn =
         api.control.decide(&scope, |view| Ok::<_, ApiError>(view.topics.confirm(&topic, &token, false, view.now)?))?;
     let output = sns::ConfirmSubscriptionResponse { subscription_arn: Some(arn.to_string()) };
-    Ok(Followed {
-        operation: "ConfirmSubscription",
-        result: output.write(),
-        title: "Subscription confirmed",
-        text: format!(
-            "Messages of the topic {} will come to you from now on. Each has a link that ends the subscription.",
-            topic.resource()
-        ),
-        arn,
-    })
+    Ok(Followed { did: Did::Confirm, result: output.write(), topic: topic.resource().to_owned(), arn })
 }
 
 fn unsubscribe(api: &Api, form: &[(String, String)]) -> Result<Followed, ApiError> {
@@ -102,16 +153,7 @@ fn unsubscribe(api: &Api, form: &[(String, String)]) -> Result<Followed, ApiErro
     let scope = scope_of(api, &arn)?;
     api.control.decide(&scope, |view| Ok::<_, ApiError>(((), view.topics.unsubscribe(&arn, by, view.now)?)))?;
     let topic = arn.resource().split(':').next().unwrap_or_default();
-    Ok(Followed {
-        operation: "Unsubscribe",
-        result: None,
-        title: "You are unsubscribed",
-        text: format!(
-            "Messages of the topic {topic} no longer come to you. If that was a mistake, the last message, which is \
-             on its way, has a link that subscribes you again."
-        ),
-        arn,
-    })
+    Ok(Followed { did: Did::Unsubscribe, result: None, topic: topic.to_owned(), arn })
 }
 
 /// The scope that a link's ARN is of. Only the installation's own account has topics.
@@ -131,7 +173,7 @@ fn value<'a>(form: &'a [(String, String)], name: &str) -> Result<&'a str, ApiErr
 
 fn xml(followed: &Followed, request_id: &str) -> Response<Full<Bytes>> {
     let namespace = Service::Sns.xml_namespace();
-    let body = query_response(namespace, followed.operation, followed.result.as_deref(), request_id);
+    let body = query_response(namespace, followed.did.operation(), followed.result.as_deref(), request_id);
     protected(respond(StatusCode::OK, "text/xml", body))
 }
 
@@ -149,23 +191,24 @@ p { margin: 0; }
 @media (max-width: 560px) { main { margin: 16px; padding: 22px; } }
 ";
 
-/// A page for people.
-fn page(status: StatusCode, title: &str, text: &str) -> Response<Full<Bytes>> {
+/// A page for people, in their language.
+fn page(status: StatusCode, language: Language, said: &Said) -> Response<Full<Bytes>> {
     let page = html! {
         (DOCTYPE)
-        html lang="en" {
+        html lang=(language.tag()) {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                title { (title) " · Komainu" }
+                title { (said.title) " · Komainu" }
                 style { (PreEscaped(STYLE)) }
             }
-            body { main { b { "KOMAINU" } h1 { (title) } p { (text) } } }
+            body { main { b { "KOMAINU" } h1 { (said.title) } p { (said.text) } } }
         }
     };
     let mut response = protected(respond(status, "text/html; charset=utf-8", page.into_string()));
     let policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'";
     response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    response.headers_mut().insert(CONTENT_LANGUAGE, HeaderValue::from_static(language.tag()));
     response
 }
 

@@ -149,6 +149,24 @@ async fn links_that_are_not_ours_do_nothing() {
 }
 
 #[tokio::test]
+async fn the_pages_behind_links_speak_as_a_browser_asks() {
+    let (world, token) = with_subscription("email", "ops%40example.com").await;
+    let ask = async |target: &str, language: &str| {
+        let asked = Ask::new("GET", target, b"").header("accept", "text/html").header("accept-language", language);
+        world.ask(&asked).await
+    };
+    let check = |page: &Answer, language: &str, has: &str| {
+        assert_eq!(page.header("content-language"), Some(language));
+        let html = format!("<html lang=\"{language}\">");
+        assert!(page.body.contains(&html) && page.body.contains(has), "{}", page.body);
+    };
+    let broken = confirm_link(&token).replace("Token=", "Token=x");
+    check(&ask(&broken, "ja").await, "ja", "このリンクは使えません");
+    check(&ask(&broken, "fr").await, "en", "This link does not work");
+    check(&ask(&confirm_link(&token), "ja,en;q=0.5").await, "ja", "購読を確認しました");
+}
+
+#[tokio::test]
 async fn errors_have_the_names_of_sns() {
     let (world, _) = with_subscription("email", "ops%40example.com").await;
     let nowhere = format!("{ENCODED_TOPIC}2");

@@ -11,7 +11,7 @@ use crate::routes::Answered;
 use crate::shown::shown;
 use crate::visit::{SignedIn, Visit};
 use crate::watch::{brief, grouped};
-use crate::{shell, time};
+use crate::{problem_words, shell, time};
 
 /// Publications of one page.
 const ROWS_MAX: usize = 50;
@@ -173,15 +173,17 @@ fn file_row(visit: &Visit, file: &PublishedFile) -> Markup {
 
 /// What is wrong with a file, with its lines.
 fn mistakes(visit: &Visit, file: &PublishedFile) -> Markup {
-    let problems: &[String] = match &file.state {
-        PublishedFileState::Read { problems, .. } => problems,
-        PublishedFileState::Unreadable { reason } => std::slice::from_ref(reason),
+    let problems: Vec<String> = match &file.state {
+        PublishedFileState::Read { problems, .. } => {
+            problems.iter().map(|problem| problem_words::of_published(visit, file.kind, problem)).collect()
+        }
+        PublishedFileState::Unreadable { reason } => vec![problem_words::quoted(visit, reason)],
     };
     html! {
         @if !problems.is_empty() {
             div.note.warn role="note" {
                 p { (visit.filled("published.mistakes", &[("file", &shown(&file.path))])) }
-                ul { @for problem in problems.iter().take(PROBLEMS_MAX) { li.break { (shown(problem)) } } }
+                ul { @for problem in problems.iter().take(PROBLEMS_MAX) { li.break { (problem) } } }
                 @if problems.len() > PROBLEMS_MAX {
                     p.small { (visit.filled("sample.more", &[("count", &(problems.len() - PROBLEMS_MAX).to_string())])) }
                 }

@@ -15,7 +15,7 @@ use crate::routes::Answered;
 use crate::shown::shown;
 use crate::visit::{SignedIn, Visit};
 use crate::watch::grouped;
-use crate::{shell, time};
+use crate::{problem_words, shell, time};
 
 /// Topics of one page.
 const TOPICS_LISTED_MAX: usize = 25;
@@ -119,7 +119,7 @@ pub(crate) fn create(visit: &Visit, who: &SignedIn) -> Answered {
             Ok(Reply::on_to(&format!("/topics/{name}?said=topic-made")))
         }
         Err(TopicDeskError::Refused(reason)) => {
-            all(visit, who, StatusCode::UNPROCESSABLE_ENTITY, Some(&shown(&reason)))
+            all(visit, who, StatusCode::UNPROCESSABLE_ENTITY, Some(&problem_words::of_topic(visit, &reason)))
         }
         Err(error) => Err(problem(error)),
     }
@@ -306,7 +306,7 @@ pub(crate) fn subscribe(visit: &Visit, who: &SignedIn) -> Answered {
             Ok(Reply::on_to(&format!("/topics/{topic}?said=subscribed")))
         }
         Err(TopicDeskError::Refused(reason)) => {
-            one(visit, who, StatusCode::UNPROCESSABLE_ENTITY, Some(&shown(&reason)))
+            one(visit, who, StatusCode::UNPROCESSABLE_ENTITY, Some(&problem_words::of_topic(visit, &reason)))
         }
         Err(error) => Err(problem(error)),
     }
@@ -333,7 +333,7 @@ pub(crate) fn test(visit: &Visit, who: &SignedIn) -> Answered {
             Ok(Reply::on_to(&format!("/topics/{topic}?said=test-sent")))
         }
         Err(TopicDeskError::Refused(reason)) => {
-            one(visit, who, StatusCode::UNPROCESSABLE_ENTITY, Some(&shown(&reason)))
+            one(visit, who, StatusCode::UNPROCESSABLE_ENTITY, Some(&problem_words::of_topic(visit, &reason)))
         }
         Err(error) => Err(problem(error)),
     }
@@ -382,7 +382,7 @@ mod tests {
     use komainu_ports::MemoryLake;
 
     use super::*;
-    use crate::request::tests::{ask, console_with, form_of};
+    use crate::request::tests::{ask, console_with, english_of_japanese, form_of};
 
     #[test]
     fn what_became_of_messages_is_shown_as_text() {
@@ -394,6 +394,7 @@ mod tests {
                 assert!(page.contains(text), "{path} has no {text:?}: {page}");
             }
             assert!(!page.contains("<script>") && !page.contains('\u{202e}'), "{path}: {page}");
+            assert_eq!(english_of_japanese(&console, Some(Role::Analyst), Method::GET, path, ""), [""; 0], "{path}");
         };
         check("/topics", 200, &["/topics/alarms", "given up 1"]);
         check(

@@ -39,7 +39,7 @@ fn draft(text: &str) -> BehaviorDraft {
 fn refused(draft: &BehaviorDraft, rules: ValidationRules) -> String {
     match draft.check(rules) {
         Ok(_) => String::new(),
-        Err(problems) => problems.join("\n"),
+        Err(problems) => problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
     }
 }
 
@@ -217,6 +217,8 @@ fn behaviors_of_one_profile_have_names_of_their_own() {
     let one = draft("aws:all-bytes-out less-than count=1 300").check(AWS).unwrap();
     let mut other = one.clone();
     other.criteria.as_mut().unwrap().expected = ExpectedValue::Count(Comparison::GreaterThan, 1);
-    assert_eq!(validate(std::slice::from_ref(&one), AWS), Vec::<String>::new());
-    assert_eq!(validate(&[one, other], AWS), ["Behavior b is malformed. Its name is used more than once"]);
+    assert_eq!(validate(std::slice::from_ref(&one), AWS), []);
+    let found = validate(&[one, other], AWS);
+    let [problem] = &found[..] else { panic!("{found:?}") };
+    assert_eq!(problem.to_string(), "Behavior b is malformed. Its name is used more than once");
 }

@@ -9,26 +9,28 @@ pub(crate) mod text;
 use std::time::Duration;
 
 use komainu_model::{
-    AlertContext, Delivery, Indicator, IndicatorMatch, IndicatorSource, MetricValue, NotificationKind, Provenance,
-    SightingWay, Threat, Timestamp, ViolationEvent, ViolationEventType,
+    AlertContext, Delivery, HELD_BACK_ATTRIBUTE, Indicator, IndicatorMatch, IndicatorSource, KomainuMetric, Language,
+    Metric, MetricValue, NotificationKind, Provenance, SightingWay, Threat, Timestamp, ViolationEvent,
+    ViolationEventType,
 };
 
 use super::links::Links;
-use super::words::{
-    duration_words, is_hidden, limit_words, metric_words, offending_words, time_iso, time_words, value_words, visible,
-    visible_lines, window_words,
-};
+use super::words::{Words, is_hidden, shortened, time_iso, visible, visible_lines};
 
-/// The subject of a message that has none.
-const NO_SUBJECT: &str = "Message";
 /// Lists of events in commands begin so long before the alarm.
 const LOOK_BACK: Duration = Duration::from_secs(3600);
 /// And end so long after it.
 const LOOK_AHEAD: Duration = Duration::from_secs(24 * 3600);
+/// The longest subject, in characters; SNS allows no longer ones.
+const SUBJECT_CHARS_MAX: usize = 100;
+/// Device and behavior get at most so many characters of a subject, as in what programs are told.
+const SUBJECT_NAME_CHARS_MAX: usize = 34;
 
 /// What a mail says.
 #[derive(Debug, Clone)]
 pub(crate) struct Letter {
+    /// How it speaks.
+    pub(crate) words: Words,
     pub(crate) subject: String,
     /// What kind of news it is.
     pub(crate) tone: Tone,
@@ -81,40 +83,46 @@ pub(crate) struct Step {
 }
 
 impl Letter {
-    /// What a delivery to a person says.
-    pub(crate) fn of(delivery: &Delivery, links: &Links) -> Self {
+    /// What a delivery to a person says, in a language.
+    pub(crate) fn of(delivery: &Delivery, links: &Links, language: Language) -> Self {
+        let words = Words::of(language);
         let notification = &delivery.notification;
         let topic = visible(notification.topic.resource());
         match &notification.kind {
             NotificationKind::SubscriptionConfirmation { token, expires_at } => {
                 let url = links.confirm(&notification.topic, token);
-                confirmation(delivery, &topic, url, *expires_at)
+                confirmation(words, delivery, &topic, url, *expires_at)
             }
             NotificationKind::UnsubscribeConfirmation { token, expires_at } => {
                 let url = links.confirm(&notification.topic, token);
-                farewell(delivery, &topic, url, *expires_at)
+                farewell(words, delivery, &topic, url, *expires_at)
             }
-            NotificationKind::Message { subject, message, alert, .. } => {
-                let subject = subject.as_deref().map(visible);
+            NotificationKind::Message { subject, message, attributes, alert } => {
                 let unsubscribe = Some(links.unsubscribe(delivery));
-                let reason = format!(
-                    "You get this mail because {} is subscribed to the topic {topic} ({}).",
-                    delivery.endpoint, notification.topic
-                );
+                let arn = notification.topic.to_string();
+                let reason =
+                    words.filled("mail.reason", &[("address", &delivery.endpoint), ("topic", &topic), ("arn", &arn)]);
                 let letter = match alert {
-                    Some(alert) => about_alert(alert, delivery, links),
-                    None => published(&topic, message),
+                    Some(alert) => about_alert(words, alert, delivery, links),
+                    None => {
+                        let letter = published(words, &topic, message);
+                        let held_back = attributes.get(HELD_BACK_ATTRIBUTE).and_then(|(_, count)| count.parse().ok());
+                        let digest = held_back.and_then(|count| digest(words, &topic, message, count));
+                        let subject = subject.as_deref().map(visible);
+                        let subject = subject.unwrap_or_else(|| words.filled("mail.no-subject", &[("topic", &topic)]));
+                        digest.unwrap_or(Self { subject, ..letter })
+                    }
                 };
-                let subject = subject.unwrap_or_else(|| format!("[Komainu] {NO_SUBJECT} on {topic}"));
-                let title = if letter.title.is_empty() { subject.clone() } else { letter.title };
-                Self { subject, title, reason, unsubscribe, ..letter }
+                let title = if letter.title.is_empty() { letter.subject.clone() } else { letter.title };
+                Self { title, reason, unsubscribe, ..letter }
             }
         }
     }
 
     /// A letter that says nothing yet.
-    fn blank(tone: Tone, badge: &'static str) -> Self {
+    fn blank(words: Words, tone: Tone, badge: &'static str) -> Self {
         Self {
+            words,
             subject: String::new(),
             tone,
             badge,
@@ -132,164 +140,221 @@ impl Letter {
     }
 }
 
-fn confirmation(delivery: &Delivery, topic: &str, url: String, expires_at: Timestamp) -> Letter {
+fn confirmation(words: Words, delivery: &Delivery, topic: &str, url: String, expires_at: Timestamp) -> Letter {
     let scope = &delivery.scope;
     Letter {
-        subject: format!("[Komainu] Please confirm: messages from {topic}"),
-        title: format!("Do you want messages from {topic}?"),
-        lead: format!(
-            "Somebody who operates Komainu asked to send the alerts and messages of the topic {topic} to {}. You will \
-             get them only after you confirm.",
-            delivery.endpoint
-        ),
-        button: Some(Button { label: "Confirm subscription", url }),
+        subject: words.filled("mail.confirm-subject", &[("topic", topic)]),
+        title: words.filled("mail.confirm-title", &[("topic", topic)]),
+        lead: words.filled("mail.confirm-lead", &[("topic", topic), ("address", &delivery.endpoint)]),
+        button: Some(Button { label: words.text("mail.confirm-button"), url }),
         facts: vec![
-            ("Topic", delivery.notification.topic.to_string()),
-            ("Account", scope.account.to_string()),
-            ("Region", scope.region.to_string()),
-            ("Offer ends", time_words(expires_at)),
+            (words.text("mail.topic"), delivery.notification.topic.to_string()),
+            (words.text("mail.account"), scope.account.to_string()),
+            (words.text("mail.region"), scope.region.to_string()),
+            (words.text("mail.offer-ends"), words.time(expires_at)),
         ],
-        reason: "If you did not expect this mail, ignore it: nothing more will be sent to you, and the offer ends by \
-                 itself."
-            .to_owned(),
-        ..Letter::blank(Tone::Neutral, "Please confirm")
+        reason: words.text("mail.confirm-reason").to_owned(),
+        ..Letter::blank(words, Tone::Neutral, words.text("mail.badge-confirm"))
     }
 }
 
-fn farewell(delivery: &Delivery, topic: &str, url: String, expires_at: Timestamp) -> Letter {
+fn farewell(words: Words, delivery: &Delivery, topic: &str, url: String, expires_at: Timestamp) -> Letter {
     Letter {
-        subject: format!("[Komainu] You will get no more messages from {topic}"),
-        title: format!("You left {topic}"),
-        lead: format!(
-            "The unsubscribe link in a message to {} was followed, so the alerts and messages of the topic {topic} no \
-             longer come to you. Some mail filters follow links by themselves; if it was not you, subscribe again.",
-            delivery.endpoint
-        ),
-        button: Some(Button { label: "Subscribe again", url }),
-        facts: vec![("Topic", delivery.notification.topic.to_string()), ("Possible until", time_words(expires_at))],
-        reason: "If you meant to leave, there is nothing to do. This is the last mail.".to_owned(),
-        ..Letter::blank(Tone::Neutral, "Unsubscribed")
+        subject: words.filled("mail.farewell-subject", &[("topic", topic)]),
+        title: words.filled("mail.farewell-title", &[("topic", topic)]),
+        lead: words.filled("mail.farewell-lead", &[("topic", topic), ("address", &delivery.endpoint)]),
+        button: Some(Button { label: words.text("mail.farewell-button"), url }),
+        facts: vec![
+            (words.text("mail.topic"), delivery.notification.topic.to_string()),
+            (words.text("mail.possible-until"), words.time(expires_at)),
+        ],
+        reason: words.text("mail.farewell-reason").to_owned(),
+        ..Letter::blank(words, Tone::Neutral, words.text("mail.badge-unsubscribed"))
     }
 }
 
-fn published(topic: &str, message: &str) -> Letter {
+fn published(words: Words, topic: &str, message: &str) -> Letter {
     Letter {
-        lead: format!("A message on the topic {topic}:"),
+        lead: words.filled("mail.message-lead", &[("topic", topic)]),
         message: Some(visible_lines(message)),
-        ..Letter::blank(Tone::Neutral, "Message")
+        ..Letter::blank(words, Tone::Neutral, words.text("mail.badge-message"))
     }
 }
 
-fn about_alert(alert: &AlertContext, delivery: &Delivery, links: &Links) -> Letter {
+/// The mail about `count` messages that were held back. The outbox has it in English, an introduction and a line for
+/// each of the first messages; in another language all is said anew but what publishers wrote. `None` in English, and for
+/// what is no such text.
+fn digest(words: Words, topic: &str, message: &str, count: u64) -> Option<Letter> {
+    match words.language() {
+        Language::English => return None,
+        Language::Japanese => {}
+    }
+    let (_introduction, lines) = message.split_once("\n\n")?;
+    let lines = lines.lines().filter(|line| line.starts_with("- ")).map(|line| digest_line(words, line));
+    let lines: Vec<String> = lines.collect();
+    let more = count.checked_sub(u64::try_from(lines.len()).unwrap_or(u64::MAX))?;
+    let mut message = visible_lines(&lines.join("\n"));
+    if more > 0 {
+        message = format!("{message}\n{}", words.filled("mail.digest-more", &[("count", &more.to_string())]));
+    }
+    Some(Letter {
+        subject: words.filled("mail.digest-subject", &[("count", &count.to_string()), ("topic", topic)]),
+        lead: words.filled("mail.digest-lead", &[("topic", topic)]),
+        message: Some(message),
+        ..Letter::blank(words, Tone::Neutral, words.text("mail.badge-message"))
+    })
+}
+
+/// A line of a digest, its time and a subject. Subjects of alerts are sentences of ours, in English, as programs get them.
+fn digest_line(words: Words, line: &str) -> String {
+    let said_anew = || {
+        let (time, subject) = line.split_once("UTC  [Komainu] ")?;
+        let (device, what) = subject.split_once(": ")?;
+        let said = |behavior: &str, key: fn(Words, &[(&str, &str)]) -> String| {
+            Some(format!("{time}UTC  {}", key(words, &[("device", device), ("behavior", behavior)])))
+        };
+        if let Some(behavior) = what.strip_suffix(" out of bounds") {
+            return said(behavior, |words, places| words.filled("mail.subject-alarm", places));
+        }
+        if let Some(behavior) = what.strip_suffix(" in contact with a known threat") {
+            return said(behavior, |words, places| words.filled("mail.subject-threat", places));
+        }
+        if let Some(behavior) = what.strip_suffix(" back to normal") {
+            return said(behavior, |words, places| words.filled("mail.subject-cleared", places));
+        }
+        let behavior = what.strip_suffix(" no longer judged")?;
+        said(behavior, |words, places| words.filled("mail.subject-ended", places))
+    };
+    said_anew().unwrap_or_else(|| line.to_owned())
+}
+
+fn about_alert(words: Words, alert: &AlertContext, delivery: &Delivery, links: &Links) -> Letter {
     let event = &alert.event;
     let device = visible(event.reporter.as_str());
     let behavior = visible(event.behavior.name.as_str());
-    let thread = Some(event.violation.to_string());
+    let (thread, subject) = (Some(event.violation.to_string()), alert_subject(words, event));
     let until = event.at.since(alert.started_at);
     if let (ViolationEventType::InAlarm, Some(MetricValue::Matches(matches))) = (event.kind, &event.value)
         && let Some(first) = matches.first()
     {
-        let letter = about_threat(alert, &device, first, matches.len());
-        return Letter { steps: threat_steps(alert, delivery, links), thread, ..letter };
+        let letter = about_threat(words, alert, &device, first, matches.len());
+        return Letter { subject, steps: threat_steps(words, alert, delivery, links), thread, ..letter };
     }
     let letter = match event.kind {
         ViolationEventType::InAlarm => Letter {
-            title: format!("{device} is out of bounds"),
-            lead: alarm_lead(event, &device),
-            figures: figures(event, "Measured"),
-            ..Letter::blank(Tone::Alarm, "Alarm")
+            title: words.filled("mail.alarm-title", &[("device", &device)]),
+            lead: alarm_lead(words, event, &device),
+            figures: figures(words, event, words.text("mail.measured")),
+            ..Letter::blank(words, Tone::Alarm, words.text("mail.badge-alarm"))
         },
         ViolationEventType::AlarmCleared => Letter {
-            title: format!("{device} is back to normal"),
-            lead: format!("{behavior} was out of bounds for {} and is as it should be again.", duration_words(until)),
-            figures: figures(event, "Measured now"),
-            ..Letter::blank(Tone::Good, "Cleared")
+            title: words.filled("mail.cleared-title", &[("device", &device)]),
+            lead: words.filled("mail.cleared-lead", &[("behavior", &behavior), ("duration", &words.duration(until))]),
+            figures: figures(words, event, words.text("mail.measured-now")),
+            ..Letter::blank(words, Tone::Good, words.text("mail.badge-cleared"))
         },
         ViolationEventType::AlarmInvalidated => Letter {
-            title: format!("{device} is no longer judged by {behavior}"),
-            lead: "The alarm ended without a return to normal: the device has sent no data for two days, or the \
-                   security profile no longer applies to it."
-                .to_owned(),
-            ..Letter::blank(Tone::Neutral, "Ended")
+            title: words.filled("mail.ended-title", &[("device", &device), ("behavior", &behavior)]),
+            lead: words.text("mail.ended-lead").to_owned(),
+            ..Letter::blank(words, Tone::Neutral, words.text("mail.badge-ended"))
         },
     };
-    Letter { facts: facts(alert), steps: steps(alert, delivery, links), thread, ..letter }
+    Letter { subject, facts: facts(words, alert), steps: steps(words, alert, delivery, links), thread, ..letter }
+}
+
+/// The subject of a mail about an alert; in English it is the one that programs get.
+fn alert_subject(words: Words, event: &ViolationEvent) -> String {
+    let device = shortened(&visible(event.reporter.as_str()), SUBJECT_NAME_CHARS_MAX);
+    let behavior = shortened(&visible(event.behavior.name.as_str()), SUBJECT_NAME_CHARS_MAX);
+    let places = [("device", device.as_str()), ("behavior", behavior.as_str())];
+    let is_threat = event.behavior.metric == Metric::Komainu(KomainuMetric::IndicatorMatches);
+    let subject = match event.kind {
+        ViolationEventType::InAlarm if is_threat => words.filled("mail.subject-threat", &places),
+        ViolationEventType::InAlarm => words.filled("mail.subject-alarm", &places),
+        ViolationEventType::AlarmCleared => words.filled("mail.subject-cleared", &places),
+        ViolationEventType::AlarmInvalidated => words.filled("mail.subject-ended", &places),
+    };
+    shortened(&subject, SUBJECT_CHARS_MAX)
 }
 
 /// A device was in contact with somebody whom malware taught.
-fn about_threat(alert: &AlertContext, device: &str, first: &IndicatorMatch, count: usize) -> Letter {
+fn about_threat(words: Words, alert: &AlertContext, device: &str, first: &IndicatorMatch, count: usize) -> Letter {
     let indicator = alert.indicators.iter().find(|indicator| indicator.id == first.indicator);
-    let threat = threat_words(indicator.map_or(Threat::Unspecified, |indicator| indicator.threat));
-    let met = match first.way {
-        SightingWay::Report => format!("{device} was connected to {}, {threat}.", first.remote),
-        SightingWay::Gateway => format!("{device} connected to the server from {}, {threat}.", first.remote),
-        SightingWay::LookingBack => format!(
-            "Found looking back: {device} was connected to {}, {threat}. It was seen there last on {}, before that was \
-             known.",
-            first.remote,
-            time_words(first.seen_at)
-        ),
-    };
-    let taught = match indicator.map(|indicator| (&indicator.source, indicator.provenance.first())) {
+    let threat = threat(words, indicator.map_or(Threat::Unspecified, |indicator| indicator.threat));
+    let (remote, seen_at) = (first.remote.to_string(), words.time(first.seen_at));
+    let places = [("device", device), ("remote", remote.as_str()), ("threat", threat), ("time", seen_at.as_str())];
+    let mut lead = vec![match first.way {
+        SightingWay::Report => words.filled("mail.met-report", &places),
+        SightingWay::Gateway => words.filled("mail.met-gateway", &places),
+        SightingWay::LookingBack => words.filled("mail.met-looking-back", &places),
+    }];
+    lead.extend(match indicator.map(|indicator| (&indicator.source, indicator.provenance.first())) {
         Some((_, Some(Provenance { sample: Some(_), sensor: Some(sensor), .. }))) => {
-            format!(" A sample that was left on the sensor {sensor} taught that.")
+            Some(words.filled("mail.taught-on-sensor", &[("sensor", sensor.as_str())]))
         }
-        Some((_, Some(Provenance { sample: Some(_), .. }))) => " A sample taught that.".to_owned(),
-        Some((IndicatorSource::Feed(feed), _)) => format!(" The feed {feed} says so."),
-        Some((IndicatorSource::Operator, _)) => " An operator says so.".to_owned(),
-        Some((IndicatorSource::Detonation(_), _)) | None => String::new(),
-    };
-    let more = if count > 1 { format!(" It met {} more.", count - 1) } else { String::new() };
-    let mut facts = facts(alert);
-    facts.push(("Seen with it", format!("{}, {}", first.remote, time_words(first.seen_at))));
+        Some((_, Some(Provenance { sample: Some(_), .. }))) => Some(words.text("mail.taught-by-sample").to_owned()),
+        Some((IndicatorSource::Feed(feed), _)) => {
+            Some(words.filled("mail.taught-by-feed", &[("feed", &visible(&feed.to_string()))]))
+        }
+        Some((IndicatorSource::Operator, _)) => Some(words.text("mail.taught-by-operator").to_owned()),
+        Some((IndicatorSource::Detonation(_), _)) | None => None,
+    });
+    if count > 1 {
+        lead.push(words.filled("mail.met-more", &[("count", &(count - 1).to_string())]));
+    }
+    let mut facts = facts(words, alert);
+    facts.push((words.text("mail.seen-with"), words.joined(&[remote.clone(), seen_at.clone()])));
     if let Some(indicator) = indicator {
-        facts.extend(indicator_facts(indicator));
+        facts.extend(indicator_facts(words, indicator));
     }
     Letter {
-        title: format!("{device} was in contact with a known threat"),
-        lead: format!("{met}{taught}{more}"),
+        title: words.filled("mail.threat-title", &[("device", device)]),
+        lead: words.sentences(&lead),
         facts,
-        ..Letter::blank(Tone::Alarm, "Alarm")
+        ..Letter::blank(words, Tone::Alarm, words.text("mail.badge-alarm"))
     }
 }
 
-fn threat_words(threat: Threat) -> &'static str {
+fn threat(words: Words, threat: Threat) -> &'static str {
     match threat {
-        Threat::CommandAndControl => "where malware takes its orders",
-        Threat::Distribution => "from where malware is fetched",
-        Threat::Exfiltration => "where malware sends what it has stolen",
-        Threat::Mining => "where malware sells computing power",
-        Threat::Unspecified => "which is known as malicious",
+        Threat::CommandAndControl => words.text("mail.threat-command"),
+        Threat::Distribution => words.text("mail.threat-distribution"),
+        Threat::Exfiltration => words.text("mail.threat-exfiltration"),
+        Threat::Mining => words.text("mail.threat-mining"),
+        Threat::Unspecified => words.text("mail.threat-unspecified"),
     }
 }
 
 /// The indicator, and the way back to what taught it.
-fn indicator_facts(indicator: &Indicator) -> Vec<(&'static str, String)> {
-    let confidence = indicator.confidence.percent();
+fn indicator_facts(words: Words, indicator: &Indicator) -> Vec<(&'static str, String)> {
+    let (value, threat) = (indicator.value.to_string(), words.threat(indicator.threat));
+    let confidence = indicator.confidence.percent().to_string();
+    let places = [("value", value.as_str()), ("threat", threat), ("percent", confidence.as_str())];
     let mut facts = vec![
-        ("Indicator", format!("{} ({}, confidence {confidence} %)", indicator.value, indicator.threat.as_str())),
-        ("Indicator's id", indicator.id.to_string()),
-        ("Known since", time_words(indicator.first_seen)),
+        (words.text("mail.indicator"), words.filled("mail.indicator-is", &places)),
+        (words.text("mail.indicator-id"), indicator.id.to_string()),
+        (words.text("mail.known-since"), words.time(indicator.first_seen)),
     ];
     if let Some(Provenance { sample, detonation, session, sensor, .. }) = indicator.provenance.first() {
         let origin = [
-            ("Sample (SHA-256)", sample.map(|sample| sample.to_string())),
-            ("Detonation", detonation.as_ref().map(ToString::to_string)),
-            ("Session", session.as_ref().map(ToString::to_string)),
-            ("Sensor", sensor.as_ref().map(ToString::to_string)),
+            (words.text("mail.sample"), sample.map(|sample| sample.to_string())),
+            (words.text("mail.detonation"), detonation.as_ref().map(ToString::to_string)),
+            (words.text("mail.session"), session.as_ref().map(ToString::to_string)),
+            (words.text("mail.sensor"), sensor.as_ref().map(ToString::to_string)),
         ];
         facts.extend(origin.into_iter().filter_map(|(name, value)| Some((name, value?))));
     }
     let further = indicator.provenance.len().saturating_sub(1);
     if further > 0 {
-        facts.push(("Also taught by", format!("{further} more")));
+        let more = words.filled("mail.taught-more", &[("count", &further.to_string())]);
+        facts.push((words.text("mail.also-taught-by"), more));
     }
     facts
 }
 
 /// What to do about a device that was in contact with a threat: first how that is known, then as for every alarm.
-fn threat_steps(alert: &AlertContext, delivery: &Delivery, links: &Links) -> Vec<Step> {
-    let mut steps = steps(alert, delivery, links);
+fn threat_steps(words: Words, alert: &AlertContext, delivery: &Delivery, links: &Links) -> Vec<Step> {
+    let mut steps = steps(words, alert, delivery, links);
     if let Some(indicator) = alert.indicators.first() {
         let mut commands = vec![
             format!("komainu indicators show {}", indicator.id),
@@ -307,81 +372,96 @@ fn threat_steps(alert: &AlertContext, delivery: &Delivery, links: &Links) -> Vec
                 session.map(|session| format!("komainu sensors captures export {session} --out session.pcapng"));
             commands.extend(sample.into_iter().flatten().chain(session));
         }
-        let text = "On the server, see what taught it and which other devices were seen with it.";
-        steps.insert(0, Step { text: text.to_owned(), commands });
+        steps.insert(0, Step { text: words.text("mail.step-threat").to_owned(), commands });
     }
     steps
 }
 
 /// `52,000 bytes sent in 5 minutes. Normal is less than 10,000.`
-fn alarm_lead(event: &ViolationEvent, device: &str) -> String {
+fn alarm_lead(words: Words, event: &ViolationEvent, device: &str) -> String {
     let criteria = event.behavior.criteria.as_ref();
-    let metric = metric_words(&event.behavior.metric);
-    let normal = criteria.map(|criteria| limit_words(&criteria.expected));
-    let normal = normal.map(|limit| format!(" Normal is {limit}.")).unwrap_or_default();
-    let window = window_words(criteria);
-    match &event.value {
-        Some(value) => match offending_words(&event.behavior, value) {
-            Some(offending) => format!("Unexpected {metric}: {offending}.{normal}"),
-            None => match value {
-                MetricValue::Count(_) | MetricValue::Number(_) => {
-                    format!("{} {metric}{window}.{normal}", value_words(value))
+    let metric = words.metric(&event.behavior.metric);
+    let said = match &event.value {
+        Some(value) => match (words.offending(&event.behavior, value), value) {
+            (Some(items), _) => words.filled("mail.unexpected", &[("metric", &metric), ("items", &items)]),
+            (None, MetricValue::Count(_) | MetricValue::Number(_)) => {
+                let value = words.value(value);
+                let places = [("value", value.as_str()), ("metric", &metric)];
+                match words.window(criteria) {
+                    Some(window) => words.filled("mail.number-within", &[places[0], places[1], ("window", &window)]),
+                    None => words.filled("mail.number", &places),
                 }
+            }
+            (
+                None,
                 MetricValue::Addresses(_)
                 | MetricValue::Ports(_)
                 | MetricValue::Numbers(_)
                 | MetricValue::Strings(_)
-                | MetricValue::Matches(_) => format!("{device} has {metric}: {}.{normal}", value_words(value)),
-            },
+                | MetricValue::Matches(_),
+            ) => {
+                let value = words.value(value);
+                words.filled("mail.set", &[("device", device), ("metric", &metric), ("value", &value)])
+            }
         },
-        None => format!("{device} is not as {} says.{normal}", visible(event.profile.as_str())),
-    }
+        None => {
+            let profile = visible(event.profile.as_str());
+            words.filled("mail.not-as", &[("device", device), ("profile", &profile)])
+        }
+    };
+    let normal =
+        criteria.map(|criteria| words.filled("mail.normal-is", &[("limit", &words.limit(&criteria.expected))]));
+    words.sentences(&[said].into_iter().chain(normal).collect::<Vec<_>>())
 }
 
 /// The value beside the limit, for values that are one number.
-fn figures(event: &ViolationEvent, caption: &'static str) -> Vec<Figure> {
+fn figures(words: Words, event: &ViolationEvent, caption: &'static str) -> Vec<Figure> {
     let criteria = event.behavior.criteria.as_ref();
     let (Some(value @ (MetricValue::Count(_) | MetricValue::Number(_))), Some(criteria)) = (&event.value, criteria)
     else {
         return Vec::new();
     };
-    let unit = format!("{}{}", metric_words(&event.behavior.metric), window_words(Some(criteria)));
+    let metric = words.metric(&event.behavior.metric);
+    let unit = match words.window(Some(criteria)) {
+        Some(window) => words.filled("mail.unit-within", &[("metric", &metric), ("window", &window)]),
+        None => metric,
+    };
     vec![
-        Figure { caption, value: value_words(value), unit: unit.clone() },
-        Figure { caption: "Normal", value: limit_words(&criteria.expected), unit },
+        Figure { caption, value: words.value(value), unit: unit.clone() },
+        Figure { caption: words.text("mail.normal"), value: words.limit(&criteria.expected), unit },
     ]
 }
 
-fn facts(alert: &AlertContext) -> Vec<(&'static str, String)> {
+fn facts(words: Words, alert: &AlertContext) -> Vec<(&'static str, String)> {
     let event = &alert.event;
+    let behavior = visible(event.behavior.name.as_str());
+    let behavior = words.filled("mail.behavior-of", &[("name", &behavior), ("metric", event.behavior.metric.as_str())]);
     let mut facts = vec![
-        ("Device", visible(event.reporter.as_str())),
-        ("Security profile", visible(event.profile.as_str())),
-        ("Behavior", format!("{} ({})", visible(event.behavior.name.as_str()), event.behavior.metric.as_str())),
+        (words.text("mail.device"), visible(event.reporter.as_str())),
+        (words.text("mail.profile"), visible(event.profile.as_str())),
+        (words.text("mail.behavior"), behavior),
     ];
     if !alert.groups.is_empty() {
         let groups: Vec<String> = alert.groups.iter().map(|group| visible(group)).collect();
-        facts.push(("Groups", groups.join(", ")));
+        facts.push((words.text("mail.groups"), words.joined(&groups)));
     }
-    facts.push(("Out of bounds since", time_words(alert.started_at)));
+    facts.push((words.text("mail.since"), words.time(alert.started_at)));
     match event.kind {
         ViolationEventType::InAlarm => {}
-        ViolationEventType::AlarmCleared => facts.push(("Normal since", time_words(event.at))),
-        ViolationEventType::AlarmInvalidated => facts.push(("Ended", time_words(event.at))),
+        ViolationEventType::AlarmCleared => facts.push((words.text("mail.normal-since"), words.time(event.at))),
+        ViolationEventType::AlarmInvalidated => facts.push((words.text("mail.ended"), words.time(event.at))),
     }
-    facts.push(("Violation", event.violation.to_string()));
+    facts.push((words.text("mail.violation"), event.violation.to_string()));
     facts
 }
 
 /// What to do next, as commands that can be pasted into a shell.
-fn steps(alert: &AlertContext, delivery: &Delivery, links: &Links) -> Vec<Step> {
+fn steps(words: Words, alert: &AlertContext, delivery: &Delivery, links: &Links) -> Vec<Step> {
     let event = &alert.event;
     let step = |text: &str, commands: Vec<String>| Step { text: text.to_owned(), commands };
     // Commands are told only for names that look in the shell as they are.
     let Some(device) = shell_word(event.reporter.as_str()) else {
-        let text = "The device's name has characters that cannot be seen, so no commands are given here. Look at it \
-                    with: aws iot list-active-violations";
-        return vec![step(text, Vec::new())];
+        return vec![step(words.text("mail.step-unseen"), Vec::new())];
     };
     let reach = [
         format!("export AWS_ENDPOINT_URL={}", links.api()),
@@ -394,38 +474,29 @@ fn steps(alert: &AlertContext, delivery: &Delivery, links: &Links) -> Vec<Step> 
     );
     let mut look = reach.to_vec();
     look.push(history);
+    let verify = |state: &str| {
+        vec![format!(
+            "aws iot put-verification-state-on-violation --violation-id {} --verification-state {state}",
+            event.violation
+        )]
+    };
     match event.kind {
         ViolationEventType::InAlarm => vec![
-            step("See what the device did. The first two lines are needed once in a terminal.", look),
+            step(words.text("mail.step-look"), look),
             step(
-                "If nobody expects this, cut the device off. The first command names its certificates; the second \
-                 disconnects whoever uses one, within a second, and can be taken back with ACTIVE.",
+                words.text("mail.step-cut-off"),
                 vec![
                     format!("aws iot list-thing-principals --thing-name={device}"),
                     "aws iot update-certificate --new-status INACTIVE --certificate-id=ID".to_owned(),
                 ],
             ),
-            step(
-                "If it was expected, say so, for those who look later.",
-                vec![format!(
-                    "aws iot put-verification-state-on-violation --violation-id {} --verification-state BENIGN_POSITIVE",
-                    event.violation
-                )],
-            ),
+            step(words.text("mail.step-expected"), verify("BENIGN_POSITIVE")),
         ],
         ViolationEventType::AlarmCleared => vec![
-            step("Nothing has to be done now. To see what happened:", look),
-            step(
-                "Say what it was, for those who look later (TRUE_POSITIVE, BENIGN_POSITIVE or FALSE_POSITIVE).",
-                vec![format!(
-                    "aws iot put-verification-state-on-violation --violation-id {} --verification-state TRUE_POSITIVE",
-                    event.violation
-                )],
-            ),
+            step(words.text("mail.step-nothing"), look),
+            step(words.text("mail.step-say"), verify("TRUE_POSITIVE")),
         ],
-        ViolationEventType::AlarmInvalidated => {
-            vec![step("If the device should be running, find out why it is silent. What was seen of it last:", look)]
-        }
+        ViolationEventType::AlarmInvalidated => vec![step(words.text("mail.step-silent"), look)],
     }
 }
 

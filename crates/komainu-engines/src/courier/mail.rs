@@ -2,7 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use komainu_model::{Delivery, NotificationKind, Timestamp};
+use komainu_model::{Delivery, Language, NotificationKind, Timestamp};
 use lettre::Message;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MessageBuilder, MultiPart, SinglePart};
@@ -17,9 +17,16 @@ const SENDER_NAME: &str = "Komainu";
 const LINE_BYTES_MAX: usize = 998;
 
 /// The mail of a delivery to a person.
-pub(crate) fn of_letter(delivery: &Delivery, links: &Links, from: &Mailbox) -> Result<Message, String> {
-    let letter = Letter::of(delivery, links);
+pub(crate) fn of_letter(
+    delivery: &Delivery,
+    links: &Links,
+    from: &Mailbox,
+    language: Language,
+) -> Result<Message, String> {
+    let letter = Letter::of(delivery, links, language);
     let mut builder = envelope(delivery, &letter.subject, from)?;
+    // RFC 3282. What publishers write may be in another language; the frame around it is ours.
+    builder = builder.raw_header(header("Content-Language", language.tag()));
     if let Some(url) = &letter.unsubscribe {
         builder = builder.raw_header(url_header("List-Unsubscribe", url)?);
         // Mail programs then unsubscribe with a POST, which mail filters do not send (RFC 8058).

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use komainu_model::Language;
 use komainu_ports::DeliveryOutcome;
 use lettre::message::Mailbox;
 use lettre::transport::smtp::PoolConfig;
@@ -26,6 +27,7 @@ const REFUSED_FOR_GOOD: [u16; 5] = [550, 551, 553, 554, 556];
 pub(crate) struct SmtpCourier {
     transport: AsyncSmtpTransport<Tokio1Executor>,
     from: Mailbox,
+    language: Language,
     timeout: Duration,
 }
 
@@ -51,7 +53,17 @@ impl SmtpCourier {
                 .map_err(|_| unusable("the password of the mail server", "the file is not UTF-8".to_owned()))?;
             builder = builder.credentials(Credentials::new(login.user, password.trim().to_owned()));
         }
-        Ok(Self { transport: builder.build(), from: Mailbox::new(None, address), timeout: config.timeout })
+        Ok(Self {
+            transport: builder.build(),
+            from: Mailbox::new(None, address),
+            language: config.language,
+            timeout: config.timeout,
+        })
+    }
+
+    /// In which language mails speak to people.
+    pub(crate) fn language(&self) -> Language {
+        self.language
     }
 
     /// The sender's address.

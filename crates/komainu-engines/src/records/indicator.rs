@@ -1,9 +1,9 @@
 //! Indicators, refused candidates and matches, as they are stored. An indicator's identity and value are in columns.
 
 use komainu_model::{
-    Confidence, DetonationId, FeedName, Indicator, IndicatorId, IndicatorMatch, IndicatorSource, IndicatorState,
-    IndicatorValue, Provenance, RefusedCandidate, Remote, RemoteHost, SampleDigest, SensorName, SessionId, SightingWay,
-    Threat, Timestamp,
+    Confidence, DetonationId, FeedName, Indicator, IndicatorId, IndicatorMatch, IndicatorRefusal, IndicatorSource,
+    IndicatorState, IndicatorValue, Provenance, RefusedCandidate, Remote, RemoteHost, SampleDigest, SensorName,
+    SessionId, SightingWay, Threat, Timestamp,
 };
 use komainu_ports::StoreError;
 use serde::{Deserialize, Serialize};
@@ -34,7 +34,7 @@ pub(crate) fn encode_refused(refused: &RefusedCandidate) -> String {
         value: refused.value.to_string(),
         source: StoredSource::from(&refused.source),
         provenance: refused.provenance.as_ref().map(StoredProvenance::from),
-        reason: refused.reason.clone(),
+        reason: refused.reason.to_string(),
     })
 }
 
@@ -47,7 +47,7 @@ pub(crate) fn decode_refused(id: &[u8], at: Timestamp, body: &str) -> Result<Ref
             value: IndicatorValue::parse(&stored.value)?,
             source: stored.source.try_into()?,
             provenance: stored.provenance.map(Provenance::try_from).transpose()?,
-            reason: stored.reason,
+            reason: IndicatorRefusal::of_sentence(&stored.reason),
             at,
         })
     };

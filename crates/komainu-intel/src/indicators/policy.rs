@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use komainu_model::{DomainName, IndicatorValue};
+use komainu_model::{DomainName, IndicatorRefusal, IndicatorValue, SpecialAddress};
 
 use super::shared;
 use crate::scanners::{Scanners, UnusableLine};
@@ -33,9 +33,9 @@ pub struct IndicatorPolicy {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Objection {
     /// It tells nothing about a stranger, whoever says it.
-    Never(String),
+    Never(IndicatorRefusal),
     /// It would take too many with it, unless a person has looked at it.
-    WithoutReview(String),
+    WithoutReview(IndicatorRefusal),
 }
 
 impl Default for IndicatorPolicy {
@@ -80,17 +80,16 @@ impl IndicatorPolicy {
 
     fn against_address(&self, address: IpAddr, is_own: &dyn Fn(IpAddr) -> bool) -> Option<Objection> {
         if let Some(kind) = self.no_stranger(address) {
-            return Some(Objection::Never(format!("is {kind}")));
+            return Some(Objection::Never(IndicatorRefusal::Address(kind)));
         }
         if self.own_networks.iter().any(|network| network.contains(&address)) {
-            return Some(Objection::Never("is in one of the operator's own networks (intel.own_networks)".to_owned()));
+            return Some(Objection::Never(IndicatorRefusal::OwnNetwork));
         }
         if is_own(address) {
-            let reason = "is an address of the operator's own fleet, sensors or server";
-            return Some(Objection::WithoutReview(reason.to_owned()));
+            return Some(Objection::WithoutReview(IndicatorRefusal::OwnFleet));
         }
         let shared = self.shared.of_address(address)?;
-        Some(Objection::WithoutReview(format!("belongs to what many share: {}", shared.name)))
+        Some(Objection::WithoutReview(IndicatorRefusal::Shared(shared.name.to_string())))
     }
 
     fn against_name(&self, name: &DomainName) -> Option<Objection> {
@@ -99,65 +98,65 @@ impl IndicatorPolicy {
             ["local", "localhost", "internal", "lan", "arpa", "invalid", "home.arpa", "onion"];
         const DOCUMENTATION: [&str; 5] = ["example", "example.com", "example.net", "example.org", "test"];
         if NOT_PUBLIC.iter().any(|other| name.is_within(other)) {
-            return Some(Objection::Never("is a name that only counts in one network".to_owned()));
+            return Some(Objection::Never(IndicatorRefusal::LocalName));
         }
         if !self.documentation_allowed && DOCUMENTATION.iter().any(|other| name.is_within(other)) {
-            return Some(Objection::Never("is a name for documentation (RFC 2606)".to_owned()));
+            return Some(Objection::Never(IndicatorRefusal::DocumentationName));
         }
         let takes = |other: &str| DomainName::parse(other).is_ok_and(|other| other.is_within(name.as_str()));
         if self.own_names.iter().any(|own| name.is_within(own.as_str()) || own.is_within(name.as_str())) {
-            return Some(Objection::Never("is the operator's own name".to_owned()));
+            return Some(Objection::Never(IndicatorRefusal::OwnName));
         }
         let shared = shared::NAMES.iter().find(|other| takes(other))?;
-        Some(Objection::WithoutReview(format!("takes {shared} with it, which many share")))
+        Some(Objection::WithoutReview(IndicatorRefusal::TakesShared((*shared).to_owned())))
     }
 
     /// What kind of address it is, when no stranger on the internet has it (IANA's registries of special addresses).
-    fn no_stranger(&self, address: IpAddr) -> Option<&'static str> {
+    fn no_stranger(&self, address: IpAddr) -> Option<SpecialAddress> {
         match address {
             IpAddr::V4(address) => self.no_stranger_v4(address),
             IpAddr::V6(address) => self.no_stranger_v6(address),
         }
     }
 
-    fn no_stranger_v4(&self, address: Ipv4Addr) -> Option<&'static str> {
+    fn no_stranger_v4(&self, address: Ipv4Addr) -> Option<SpecialAddress> {
         let [first, second, third, _] = address.octets();
         match (first, second, third) {
-            (0, ..) => Some("an unspecified address"),
-            (127, ..) => Some("a loopback address"),
-            _ if address.is_private() => Some("a private address (RFC 1918)"),
-            (100, 64..128, _) => Some("an address behind a carrier's translation (RFC 6598)"),
-            _ if address.is_link_local() => Some("a link-local address"),
+            (0, ..) => Some(SpecialAddress::Unspecified),
+            (127, ..) => Some(SpecialAddress::Loopback),
+            _ if address.is_private() => Some(SpecialAddress::Private),
+            (100, 64..128, _) => Some(SpecialAddress::CarrierTranslation),
+            _ if address.is_link_local() => Some(SpecialAddress::LinkLocal),
             _ if address.is_documentation() && self.documentation_allowed => None,
-            _ if address.is_documentation() => Some("an address for documentation (RFC 5737)"),
-            (198, 18..20, _) => Some("an address for measurements (RFC 2544)"),
-            (192, 0, 0) => Some("an address of a protocol (RFC 6890)"),
-            (192, 88, 99) => Some("an address of a protocol (RFC 7526)"),
-            (224..240, ..) => Some("a multicast address"),
-            (240.., ..) => Some("a broadcast or reserved address"),
+            _ if address.is_documentation() => Some(SpecialAddress::Documentation),
+            (198, 18..20, _) => Some(SpecialAddress::Measurements),
+            (192, 0, 0) => Some(SpecialAddress::Protocol),
+            (192, 88, 99) => Some(SpecialAddress::Relay),
+            (224..240, ..) => Some(SpecialAddress::Multicast),
+            (240.., ..) => Some(SpecialAddress::Broadcast),
             _ => None,
         }
     }
 
-    fn no_stranger_v6(&self, address: Ipv6Addr) -> Option<&'static str> {
+    fn no_stranger_v6(&self, address: Ipv6Addr) -> Option<SpecialAddress> {
         let inner = |high: u16, low: u16| {
             let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
             self.no_stranger_v4(Ipv4Addr::new(a, b, c, d))
         };
         match address.segments() {
-            [0, 0, 0, 0, 0, 0, 0, 0] => Some("an unspecified address"),
-            [0, 0, 0, 0, 0, 0, 0, 1] => Some("a loopback address"),
+            [0, 0, 0, 0, 0, 0, 0, 0] => Some(SpecialAddress::Unspecified),
+            [0, 0, 0, 0, 0, 0, 0, 1] => Some(SpecialAddress::Loopback),
             // An address that carries another one is what that one is.
             [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => inner(high, low),
             [0x2002, high, low, ..] => inner(high, low),
-            [0xff00..=0xffff, ..] => Some("a multicast address"),
-            [0xfe80..0xfec0, ..] => Some("a link-local address"),
-            [0xfc00..0xfe00, ..] => Some("a private address (RFC 4193)"),
+            [0xff00..=0xffff, ..] => Some(SpecialAddress::Multicast),
+            [0xfe80..0xfec0, ..] => Some(SpecialAddress::LinkLocal),
+            [0xfc00..0xfe00, ..] => Some(SpecialAddress::UniqueLocal),
             [0x2001, 0xdb8, ..] | [0x3fff, 0..0x1000, ..] if self.documentation_allowed => None,
-            [0x2001, 0xdb8, ..] => Some("an address for documentation (RFC 3849)"),
-            [0x3fff, 0..0x1000, ..] => Some("an address for documentation (RFC 9637)"),
+            [0x2001, 0xdb8, ..] => Some(SpecialAddress::DocumentationV6),
+            [0x3fff, 0..0x1000, ..] => Some(SpecialAddress::DocumentationV6Long),
             [0x2000..0x4000, ..] => None,
-            _ => Some("a reserved address"),
+            _ => Some(SpecialAddress::Reserved),
         }
     }
 }
@@ -176,7 +175,7 @@ mod tests {
         let check = |value: &str, expected: Option<&str>| match (objection(&policy, value), expected) {
             (None, None) => {}
             (Some(Objection::Never(reason) | Objection::WithoutReview(reason)), Some(expected)) => {
-                assert!(reason.contains(expected), "{value}: {reason}");
+                assert!(reason.to_string().contains(expected), "{value}: {reason}");
             }
             (found, _) => panic!("{value}: {found:?}"),
         };
@@ -219,7 +218,7 @@ mod tests {
         let check = |value: &str, expected: Option<&str>| match (objection(&policy, value), expected) {
             (None, None) => {}
             (Some(Objection::Never(reason) | Objection::WithoutReview(reason)), Some(expected)) => {
-                assert!(reason.contains(expected), "{value}: {reason}");
+                assert!(reason.to_string().contains(expected), "{value}: {reason}");
             }
             (found, _) => panic!("{value}: {found:?}"),
         };
@@ -248,7 +247,10 @@ mod tests {
         let mut policy = IndicatorPolicy::default();
         let unusable = policy.add_shared("45.9.148.0/24\nnonsense\n# Example Cloud\n45.9.149.0/24\n");
         assert_eq!(unusable.iter().map(|line| line.line).collect::<Vec<_>>(), [2]);
-        let reason = |value| format!("{:?}", objection(&policy, value));
+        let reason = |value| match objection(&policy, value) {
+            Some(Objection::Never(reason) | Objection::WithoutReview(reason)) => reason.to_string(),
+            None => String::new(),
+        };
         assert!(reason("45.9.148.3").contains("a network that many share"), "{}", reason("45.9.148.3"));
         assert!(reason("45.9.149.3").contains("Example Cloud"));
     }

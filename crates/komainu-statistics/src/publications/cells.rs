@@ -1,14 +1,16 @@
 //! Comma-separated values (RFC 4180), a line at a time.
 
+use super::Mistake;
+
 /// The longest line, in bytes.
 const LINE_BYTES_MAX: usize = 8 * 1024;
 /// The most columns.
 const COLUMNS_MAX: usize = 32;
 
 /// The cells of a line. A line break within quotes is not understood.
-pub(super) fn cells(line: &str) -> Result<Vec<String>, String> {
+pub(super) fn cells(line: &str) -> Result<Vec<String>, Mistake> {
     if line.len() > LINE_BYTES_MAX {
-        return Err(format!("it has more than {LINE_BYTES_MAX} bytes"));
+        return Err(Mistake::LineLong { bytes_max: LINE_BYTES_MAX });
     }
     let (mut cells, mut cell, mut is_quoted) = (Vec::new(), String::new(), false);
     let mut characters = line.chars().peekable();
@@ -21,14 +23,14 @@ pub(super) fn cells(line: &str) -> Result<Vec<String>, String> {
             '"' if is_quoted => is_quoted = false,
             '"' if cell.is_empty() => is_quoted = true,
             ',' if !is_quoted && cells.len() + 1 == COLUMNS_MAX => {
-                return Err(format!("it has more than {COLUMNS_MAX} columns"));
+                return Err(Mistake::ManyCells { count_max: COLUMNS_MAX });
             }
             ',' if !is_quoted => cells.push(std::mem::take(&mut cell)),
             other => cell.push(other),
         }
     }
     cells.push(cell);
-    if is_quoted { Err("a quotation in it does not end".to_owned()) } else { Ok(cells) }
+    if is_quoted { Err(Mistake::OpenQuote) } else { Ok(cells) }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::cells::cells;
-use super::{CveId, Problem, Problems};
+use super::{CveId, Mistake, Problem, Problems};
 use crate::day::Day;
 
 /// The longest file, in bytes. The one of 2026 has about 10 MB.
@@ -50,7 +50,7 @@ impl Epss {
 pub fn read_epss(bytes: &[u8]) -> (Epss, Vec<Problem>) {
     let (mut epss, mut problems) = (Epss::default(), Problems::default());
     if bytes.len() > EPSS_BYTES_MAX {
-        problems.add(0, format!("the file has {} bytes, at most {EPSS_BYTES_MAX} are read", bytes.len()));
+        problems.add(0, Mistake::FileLarge { bytes: bytes.len(), bytes_max: EPSS_BYTES_MAX });
         return (epss, problems.told());
     }
     let mut columns: Option<Columns> = None;
@@ -66,7 +66,7 @@ pub fn read_epss(bytes: &[u8]) -> (Epss, Vec<Problem>) {
             continue;
         }
         if epss.likelihoods.len() >= EPSS_ENTRIES_MAX {
-            problems.add(number, format!("there are already {EPSS_ENTRIES_MAX} weaknesses"));
+            problems.add(number, Mistake::Full { count_max: EPSS_ENTRIES_MAX });
             continue;
         }
         let read = cells(line).and_then(|cells| match &columns {
@@ -94,24 +94,24 @@ struct Columns {
 }
 
 impl Columns {
-    fn of(heading: &[String]) -> Result<Self, String> {
-        let place = |name: &str| {
+    fn of(heading: &[String]) -> Result<Self, Mistake> {
+        let place = |name: &'static str| {
             let found = heading.iter().position(|cell| cell.trim().eq_ignore_ascii_case(name));
-            found.ok_or_else(|| format!("the heading has no column `{name}`"))
+            found.ok_or(Mistake::NoColumn(name))
         };
         Ok(Self { cve: place("cve")?, probability: place("epss")?, percentile: place("percentile")? })
     }
 
-    fn read(&self, cells: &[String]) -> Result<(CveId, Likelihood), String> {
+    fn read(&self, cells: &[String]) -> Result<(CveId, Likelihood), Mistake> {
         let cell = |place: usize| cells.get(place).map(|cell| cell.trim()).unwrap_or_default();
-        let share = |place: usize, name: &str| {
+        let share = |place: usize, name: &'static str| {
             let share = cell(place).parse().ok().filter(|share| (0.0..=1.0).contains(share));
-            share.ok_or_else(|| format!("its {name} is no number from 0 to 1"))
+            share.ok_or(Mistake::NoShare(name))
         };
-        let cve = CveId::parse(cell(self.cve)).ok_or("its `cve` is no CVE identifier")?;
+        let cve = CveId::parse(cell(self.cve)).ok_or(Mistake::NoCve("cve"))?;
         let likelihood = Likelihood {
-            probability: share(self.probability, "`epss`")?,
-            percentile: share(self.percentile, "`percentile`")?,
+            probability: share(self.probability, "epss")?,
+            percentile: share(self.percentile, "percentile")?,
         };
         Ok((cve, likelihood))
     }
@@ -155,13 +155,7 @@ mod tests {
             "cve,epss,percentile\nx,0.5,0.5\nCVE-2017-7494,1.5,0.5\nCVE-2017-7494,0.5,NaN\nCVE-2017-7494\n\"\n\
              CVE-2017-7495,-0,0.5\nCVE-2017-7494,0.5,0.5\nCVE-2017-7494,0.6,0.5",
             &[("CVE-2017-7494", 0.6, 0.5), ("CVE-2017-7495", 0.0, 0.5)],
-            &[
-                "entry 2: its `cve`",
-                "entry 3: its `epss`",
-                "entry 4: its `percentile`",
-                "entry 5: its `epss`",
-                "quotation",
-            ],
+            &["entry 2: `cve`", "entry 3: `epss`", "entry 4: `percentile`", "entry 5: `epss`", "quotation"],
         );
         check("CVE-2017-7494,0.5,0.5\nCVE-2017-7494,0.5,0.5\n", &[], &["entry 1: the heading has no column `cve`"]);
         check("", &[], &[]);
@@ -169,9 +163,9 @@ mod tests {
 
     #[test]
     fn files_are_bounded() {
-        assert!(read_epss(&vec![b'\n'; EPSS_BYTES_MAX + 1]).1[0].reason.contains("at most"));
+        assert!(read_epss(&vec![b'\n'; EPSS_BYTES_MAX + 1]).1[0].reason.to_string().contains("at most"));
         let (_, problems) = read_epss(format!("cve,epss,percentile\n{}", "x\n".repeat(5000)).as_bytes());
-        assert_eq!(problems.last().unwrap().reason, "4900 more entries are not taken");
-        assert!(read_epss(&[b'x'; 10_000]).1[0].reason.contains("8192 bytes"));
+        assert_eq!(problems.last().unwrap().reason.to_string(), "4900 more entries are not taken");
+        assert!(read_epss(&[b'x'; 10_000]).1[0].reason.to_string().contains("8192 bytes"));
     }
 }

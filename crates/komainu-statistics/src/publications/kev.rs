@@ -6,7 +6,7 @@ use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, de};
 use serde_json::value::RawValue;
 
-use super::{CveId, Problem, Problems, Publication, Source, text};
+use super::{CveId, Mistake, Problem, Problems, Publication, Source, text};
 use crate::day::Day;
 
 /// The longest file, in bytes. The list of 2026 has about 2 MB.
@@ -18,13 +18,13 @@ const KEV_ENTRIES_MAX: usize = 100_000;
 pub fn read_kev(bytes: &[u8]) -> (Vec<Publication>, Vec<Problem>) {
     let mut problems = Problems::default();
     if bytes.len() > KEV_BYTES_MAX {
-        problems.add(0, format!("the file has {} bytes, at most {KEV_BYTES_MAX} are read", bytes.len()));
+        problems.add(0, Mistake::FileLarge { bytes: bytes.len(), bytes_max: KEV_BYTES_MAX });
         return (Vec::new(), problems.told());
     }
     let file: KevFile<'_> = match serde_json::from_slice(bytes) {
         Ok(file) => file,
         Err(error) => {
-            problems.add(0, format!("it is no list of exploited weaknesses: {error}"));
+            problems.add(0, Mistake::NoList(error.to_string()));
             return (Vec::new(), problems.told());
         }
     };
@@ -36,8 +36,8 @@ pub fn read_kev(bytes: &[u8]) -> (Vec<Publication>, Vec<Problem>) {
         }
     }
     if file.vulnerabilities.left_out > 0 {
-        let left_out = file.vulnerabilities.left_out;
-        problems.add(0, format!("{left_out} entries behind the first {KEV_ENTRIES_MAX} are not read"));
+        let count = file.vulnerabilities.left_out;
+        problems.add(0, Mistake::LeftOut { count, read_max: KEV_ENTRIES_MAX });
     }
     (publications, problems.told())
 }
@@ -107,10 +107,10 @@ fn text_or_nothing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String,
     Ok(value.as_str().unwrap_or_default().to_owned())
 }
 
-fn publication(raw: &RawValue) -> Result<Publication, String> {
-    let entry: Entry = serde_json::from_str(raw.get()).map_err(|error| format!("it is no weakness: {error}"))?;
-    let cve = CveId::parse(entry.cve_id.trim()).ok_or("`cveID` is no CVE identifier")?;
-    let day = Day::parse(entry.date_added.trim()).ok_or("`dateAdded` is no day such as 2019-04-07")?;
+fn publication(raw: &RawValue) -> Result<Publication, Mistake> {
+    let entry: Entry = serde_json::from_str(raw.get()).map_err(|error| Mistake::NoWeakness(error.to_string()))?;
+    let cve = CveId::parse(entry.cve_id.trim()).ok_or(Mistake::NoCve("cveID"))?;
+    let day = Day::parse(entry.date_added.trim()).ok_or(Mistake::NoDay("dateAdded"))?;
     let name = text(&entry.vulnerability_name);
     let concerns = [text(&entry.vendor_project), text(&entry.product)];
     Ok(Publication {
@@ -183,7 +183,7 @@ mod tests {
         let many = |count: usize| format!("{{\"vulnerabilities\": [{}0]}}", "0,".repeat(count - 1));
         let (publications, problems) = read_kev(many(KEV_ENTRIES_MAX + 3).as_bytes());
         assert_eq!((publications.len(), problems.len()), (0, PROBLEMS_AND_ONE));
-        assert!(read_kev(&vec![b' '; KEV_BYTES_MAX + 1]).1[0].reason.contains("at most"));
+        assert!(read_kev(&vec![b' '; KEV_BYTES_MAX + 1]).1[0].reason.to_string().contains("at most"));
     }
 
     const PROBLEMS_AND_ONE: usize = super::super::PROBLEMS_MAX + 1;

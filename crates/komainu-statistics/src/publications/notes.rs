@@ -1,7 +1,7 @@
 //! The operator's own notes of what was published (CSV).
 
 use super::cells::cells;
-use super::{CveId, Problem, Problems, Publication, Source, text};
+use super::{CveId, Mistake, Problem, Problems, Publication, Source, text};
 use crate::day::Day;
 
 /// The longest file, in bytes.
@@ -22,13 +22,13 @@ const COLUMNS: [&str; 7] = ["date", "title", "cve", "protocol", "appliance", "mo
 pub fn read_notes(bytes: &[u8]) -> (Vec<Publication>, Vec<Problem>) {
     let (mut publications, mut problems) = (Vec::new(), Problems::default());
     if bytes.len() > NOTES_BYTES_MAX {
-        problems.add(0, format!("the file has {} bytes, at most {NOTES_BYTES_MAX} are read", bytes.len()));
+        problems.add(0, Mistake::FileLarge { bytes: bytes.len(), bytes_max: NOTES_BYTES_MAX });
         return (publications, problems.told());
     }
     let mut heading: Option<Vec<usize>> = None;
     for (number, line) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {
         let Ok(line) = std::str::from_utf8(line) else {
-            problems.add(number, "it is no text in UTF-8");
+            problems.add(number, Mistake::NotUtf8);
             continue;
         };
         let line = line.trim_end_matches('\r').trim_start_matches('\u{feff}');
@@ -36,7 +36,7 @@ pub fn read_notes(bytes: &[u8]) -> (Vec<Publication>, Vec<Problem>) {
             continue;
         }
         if publications.len() >= NOTES_ENTRIES_MAX {
-            problems.add(number, format!("there are already {NOTES_ENTRIES_MAX} notes"));
+            problems.add(number, Mistake::Full { count_max: NOTES_ENTRIES_MAX });
             continue;
         }
         let read = cells(line).and_then(|cells| match &heading {
@@ -55,27 +55,26 @@ pub fn read_notes(bytes: &[u8]) -> (Vec<Publication>, Vec<Problem>) {
 }
 
 /// For each column of the file its place in [`COLUMNS`].
-fn columns(heading: &[String]) -> Result<Vec<usize>, String> {
+fn columns(heading: &[String]) -> Result<Vec<usize>, Mistake> {
     let mut found = Vec::new();
     for cell in heading {
         let name = cell.trim().to_ascii_lowercase();
         let place = COLUMNS.iter().position(|column| *column == name);
-        let place =
-            place.ok_or_else(|| format!("the heading names a column that is none of {}", COLUMNS.join(", ")))?;
+        let place = place.ok_or(Mistake::UnknownColumn { known: &COLUMNS })?;
         if found.contains(&place) {
-            return Err(format!("the heading names the column `{name}` twice"));
+            return Err(Mistake::ColumnTwice(name));
         }
         found.push(place);
     }
     match (0..2).find(|needed| !found.contains(needed)) {
-        Some(needed) => Err(format!("the heading has no column `{}`", COLUMNS[needed])),
+        Some(needed) => Err(Mistake::NoColumn(COLUMNS[needed])),
         None => Ok(found),
     }
 }
 
-fn note(heading: &[usize], cells: &[String]) -> Result<Publication, String> {
+fn note(heading: &[usize], cells: &[String]) -> Result<Publication, Mistake> {
     if cells.len() > heading.len() {
-        return Err("it has more cells than the heading; a text with a comma stands in quotes".to_owned());
+        return Err(Mistake::MoreCells);
     }
     let mut fields: [String; COLUMNS.len()] = Default::default();
     for (place, cell) in heading.iter().zip(cells) {
@@ -83,18 +82,18 @@ fn note(heading: &[usize], cells: &[String]) -> Result<Publication, String> {
     }
     let [date, title, cve, protocol, appliance, model, url] = fields;
     if title.is_empty() {
-        return Err("its `title` is empty".to_owned());
+        return Err(Mistake::NoTitle);
     }
     let is_link = url.starts_with("https://") || url.starts_with("http://");
     if !url.is_empty() && !is_link {
-        return Err("its `url` begins with neither https:// nor http://".to_owned());
+        return Err(Mistake::NoLink);
     }
     let cve = match cve.as_str() {
         "" => None,
-        given => Some(CveId::parse(given).ok_or("its `cve` is no CVE identifier")?),
+        given => Some(CveId::parse(given).ok_or(Mistake::NoCve("cve"))?),
     };
     Ok(Publication {
-        day: Day::parse(&date).ok_or("its `date` is no day such as 2019-04-07")?,
+        day: Day::parse(&date).ok_or(Mistake::NoDay("date"))?,
         title,
         cve,
         source: Source::Note,
@@ -144,18 +143,18 @@ mod tests {
             "date,title,url,cve\n18.7.2019,a\n2019-07-18,\n2019-07-18,a,javascript:alert(1)\n2019-07-18,a,,x\n\
              2019-07-18,a,,,,\n2019-07-18,\"a\n2019-07-18,<b>\u{1b}[0m\u{0}\n",
             &["2019-07-18 <b>[0m []"],
-            &["entry 2: its `date`", "`title` is empty", "`url`", "`cve`", "more cells", "quotation"],
+            &["entry 2: `date`", "`title` is empty", "`url`", "`cve`", "more cells", "quotation"],
         );
         check("title\nx\n", &[], &["no column `date`"]);
         check("date,title,date\n", &[], &["twice"]);
         check("date,title,colour\n", &[], &["none of date, title"]);
         check("", &[], &[]);
-        assert!(read_notes(b"date,title\n2019-07-18,\xff\n").1[0].reason.contains("UTF-8"));
+        assert!(read_notes(b"date,title\n2019-07-18,\xff\n").1[0].reason.to_string().contains("UTF-8"));
     }
 
     #[test]
     fn files_are_bounded() {
-        assert!(read_notes(&vec![b'\n'; NOTES_BYTES_MAX + 1]).1[0].reason.contains("at most"));
+        assert!(read_notes(&vec![b'\n'; NOTES_BYTES_MAX + 1]).1[0].reason.to_string().contains("at most"));
         let many = format!("date,title\n{}", "2019-07-18,a\n".repeat(NOTES_ENTRIES_MAX + 1));
         let (notes, problems) = read_notes(many.as_bytes());
         assert_eq!((notes.len(), problems.len()), (NOTES_ENTRIES_MAX, 1));

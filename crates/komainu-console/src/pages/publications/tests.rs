@@ -3,10 +3,10 @@ use std::sync::Arc;
 use hyper::Method;
 use komainu_model::Role;
 use komainu_ports::MemoryLake;
-use komainu_statistics::{Epss, read_notes};
+use komainu_statistics::{Epss, Mistake, Problem, read_notes};
 
 use crate::published::{Published, PublishedFile, PublishedFileState, PublishedKind};
-use crate::request::tests::{NOW, ask, console_that_published, console_with};
+use crate::request::tests::{NOW, ask, console_that_published, console_with, english_of_japanese};
 
 const NOTES: &[u8] = b"date,title,cve,protocol,appliance,model,url\n\
     2023-11-10,Telnet <b>again,CVE-2023-1001,telnet,camera,,https://psirt.example/1\n\
@@ -16,7 +16,11 @@ const NOTES: &[u8] = b"date,title,cve,protocol,appliance,model,url\n\
 fn what_was_published_is_found() {
     let (publications, problems) = read_notes(NOTES);
     assert_eq!(problems, []);
-    let state = PublishedFileState::Read { at: NOW, entries: 2, problems: vec!["line 9: <i>wrong".to_owned()] };
+    let state = PublishedFileState::Read {
+        at: NOW,
+        entries: 2,
+        problems: vec![Problem { entry: 9, reason: Mistake::ColumnTwice("<i>wrong".to_owned()) }],
+    };
     let files = vec![
         PublishedFile { kind: PublishedKind::Notes, path: "notes.csv".to_owned(), state },
         PublishedFile {
@@ -35,9 +39,17 @@ fn what_was_published_is_found() {
     };
     check(
         "/publications",
-        &["Telnet &lt;b&gt;again", "Another", "line 9: &lt;i&gt;wrong", "no such file", "https://psirt.example/1"],
+        &[
+            "Telnet &lt;b&gt;again",
+            "Another",
+            "line 9: the heading names the column &lt;i&gt;wrong twice",
+            "no such file",
+            "https://psirt.example/1",
+        ],
         &["<b>again"],
     );
+    let found = english_of_japanese(&console, Some(Role::Viewer), Method::GET, "/publications", "");
+    assert!(!found.iter().any(|run| run.contains("heading")), "{found:?}");
     check("/publications?q=cve-2023-1002", &["Another"], &["Telnet"]);
     check("/publications?q=camera&from=99", &["notes.csv"], &["Another"]);
     check("/search?q=CVE-2023-1001", &["/publications?q=CVE-2023-1001"], &[]);

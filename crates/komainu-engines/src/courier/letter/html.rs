@@ -5,7 +5,7 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::{Button, Figure, Letter, Step, Tone};
+use super::{Button, Figure, Letter, Step, Tone, Words};
 
 /// Colours for programs that show mails on a dark background.
 const DARK: &str = "
@@ -37,7 +37,7 @@ const MONO: &str = "font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,'Libe
 pub(crate) fn render(letter: &Letter) -> String {
     let page: Markup = html! {
         (DOCTYPE)
-        html lang="en" {
+        html lang=(letter.words.language().tag()) {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
@@ -75,13 +75,13 @@ fn card(letter: &Letter) -> Markup {
                 } }
             }
             @if let Some(button) = &letter.button {
-                tr { td.pad style="padding:22px 32px 0;" { (button_box(button)) } }
+                tr { td.pad style="padding:22px 32px 0;" { (button_box(letter.words, button)) } }
             }
             @if !letter.facts.is_empty() {
                 tr { td.pad style="padding:22px 32px 0;" { (facts(&letter.facts)) } }
             }
             @if !letter.steps.is_empty() {
-                tr { td.pad style="padding:26px 32px 0;" { (steps(&letter.steps)) } }
+                tr { td.pad style="padding:26px 32px 0;" { (steps(letter.words, &letter.steps)) } }
             }
             tr { td.pad style="padding:26px 32px 26px;" { (foot(letter)) } }
         }
@@ -136,7 +136,7 @@ fn figures(figures: &[Figure], tone: Tone) -> Markup {
     }
 }
 
-fn button_box(button: &Button) -> Markup {
+fn button_box(words: Words, button: &Button) -> Markup {
     html! {
         table role="presentation" cellpadding="0" cellspacing="0" { tr {
             td style="background:#1f5fd0;border-radius:8px;" {
@@ -145,7 +145,7 @@ fn button_box(button: &Button) -> Markup {
             }
         } }
         p.soft style="margin:14px 0 0;color:#5b6776;font-size:12px;line-height:18px;" {
-            "Or open this link:" br;
+            (words.text("mail.or-open")) br;
             a.link href=(button.url) style="color:#1f5fd0;overflow-wrap:anywhere;word-break:break-all;" { (button.url) }
         }
     }
@@ -169,9 +169,9 @@ fn facts(facts: &[(&'static str, String)]) -> Markup {
     }
 }
 
-fn steps(steps: &[Step]) -> Markup {
+fn steps(words: Words, steps: &[Step]) -> Markup {
     html! {
-        h2.ink style="margin:0;color:#161d27;font-size:15px;line-height:21px;font-weight:700;" { "What to do next" }
+        h2.ink style="margin:0;color:#161d27;font-size:15px;line-height:21px;font-weight:700;" { (words.text("mail.next")) }
         @for (number, step) in (1..).zip(steps) {
             p.ink style="margin:12px 0 0;color:#2b3542;font-size:14px;line-height:21px;overflow-wrap:anywhere;" {
                 b { (number) ". " } (step.text)
@@ -191,7 +191,7 @@ fn foot(letter: &Letter) -> Markup {
                            line-height:18px;overflow-wrap:anywhere;" {
             (letter.reason)
             @if let Some(url) = &letter.unsubscribe {
-                " " a.link href=(url) style="color:#1f5fd0;" { "Unsubscribe" }
+                " " a.link href=(url) style="color:#1f5fd0;" { (letter.words.text("mail.unsubscribe")) }
             }
         }
     }

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use komainu_model::SightingWay;
+use komainu_model::{BehaviorName, ReporterName, SightingWay, ViolationEventType};
 use lettre::message::Mailbox;
 
 use super::samples::*;
@@ -11,7 +11,11 @@ use super::*;
 use crate::courier::letter::{Letter, html, text};
 
 fn letter(delivery: &Delivery) -> Letter {
-    Letter::of(delivery, &Links::new(PUBLIC_URL))
+    letter_in(delivery, Language::English)
+}
+
+fn letter_in(delivery: &Delivery, language: Language) -> Letter {
+    Letter::of(delivery, &Links::new(PUBLIC_URL), language)
 }
 
 fn from() -> Mailbox {
@@ -20,7 +24,11 @@ fn from() -> Mailbox {
 
 /// The whole mail as it travels.
 fn formatted(delivery: &Delivery) -> String {
-    let mail = mail::of_letter(delivery, &Links::new(PUBLIC_URL), &from()).unwrap();
+    formatted_in(delivery, Language::English)
+}
+
+fn formatted_in(delivery: &Delivery, language: Language) -> String {
+    let mail = mail::of_letter(delivery, &Links::new(PUBLIC_URL), &from(), language).unwrap();
     String::from_utf8(mail.formatted()).unwrap()
 }
 
@@ -48,22 +56,24 @@ fn the_mails_in_the_docs_are_the_mails_that_are_sent() {
             "message",
             message(Some("Maintenance on Sunday"), "The gateway restarts at 02:00 UTC.\n\nExpect a minute of silence."),
         ),
-        ("digest", message(Some("[Komainu] 2 more messages on MisbehavingDevices"), digest)),
+        ("digest", held_back(2, "[Komainu] 2 more messages on MisbehavingDevices", digest)),
         ("unsubscribed", farewell()),
     ] {
-        let letter = letter(&mail(kind));
-        let plain = format!("Subject: {}\n\n{}", letter.subject, text::render(&letter));
-        for (extension, rendered) in [("txt", plain), ("html", html::render(&letter) + "\n")] {
-            let path = dir.join(format!("{name}.{extension}"));
-            if update {
-                std::fs::create_dir_all(&dir).unwrap();
-                std::fs::write(&path, &rendered).unwrap();
+        for (language, suffix) in [(Language::English, ""), (Language::Japanese, ".ja")] {
+            let letter = letter_in(&mail(kind.clone()), language);
+            let plain = format!("Subject: {}\n\n{}", letter.subject, text::render(&letter));
+            for (extension, rendered) in [("txt", plain), ("html", html::render(&letter) + "\n")] {
+                let path = dir.join(format!("{name}{suffix}.{extension}"));
+                if update {
+                    std::fs::create_dir_all(&dir).unwrap();
+                    std::fs::write(&path, &rendered).unwrap();
+                }
+                let kept = std::fs::read_to_string(&path).unwrap_or_default();
+                assert!(
+                    kept == rendered,
+                    "{name}{suffix}.{extension} differs; look at the difference with KOMAINU_UPDATE_GOLDEN=1"
+                );
             }
-            let kept = std::fs::read_to_string(&path).unwrap_or_default();
-            assert!(
-                kept == rendered,
-                "{name}.{extension} differs; look at the difference with KOMAINU_UPDATE_GOLDEN=1"
-            );
         }
     }
 }
@@ -93,6 +103,42 @@ fn an_alarm_says_what_people_need() {
 }
 
 #[test]
+fn a_japanese_mail_is_japanese() {
+    let japanese = |kind| letter_in(&mail(kind), Language::Japanese);
+    let alarm_letter = japanese(alarm());
+    assert_eq!(alarm_letter.subject, "[Komainu] MyDevice：bytesOut が正常な範囲を外れました");
+    let plain = text::render(&alarm_letter);
+    for expected in [
+        "【アラーム】MyDevice が正常な範囲を外れました\n",
+        "直近 5 分の送信バイト数は 52,480 です。正常な範囲は 10,000 未満です。",
+        "発生日時:                 2026年11月23日 02:13:20 UTC",
+        "aws iot list-thing-principals --thing-name=MyDevice\n",
+    ] {
+        assert!(plain.contains(expected), "{expected:?} is not in\n{plain}");
+    }
+    assert!(html::render(&alarm_letter).contains("<html lang=\"ja\">"));
+    let mail = formatted_in(&super::samples::mail(alarm()), Language::Japanese);
+    assert_eq!(header(&mail, "Content-Language"), Some("ja"));
+    assert!(mail.is_ascii() && mail.split("\r\n").all(|line| line.len() <= 78 || line.starts_with("List-")), "{mail}");
+    // Names as long as they may be still give a subject as short as it must be.
+    let mut event = event(ViolationEventType::InAlarm);
+    event.reporter = ReporterName::parse(&"d".repeat(128)).unwrap();
+    event.behavior.name = BehaviorName::parse(&"b".repeat(128)).unwrap();
+    for language in Language::ALL {
+        let subject = letter_in(&super::samples::mail(alert(event.clone(), "")), language).subject;
+        assert!(subject.chars().count() <= 100, "{subject}");
+    }
+    // What was held back is said anew, line by line.
+    let digest =
+        japanese(held_back(51, "", "20 mails went.\n\n- 02:13:20 UTC  [Komainu] a: b out of bounds\n… and 50 more."));
+    assert_eq!(digest.subject, "[Komainu] MisbehavingDevices：まとめてお知らせするメッセージ 51 件");
+    assert_eq!(
+        digest.message.as_deref(),
+        Some("- 02:13:20 UTC  [Komainu] a：b が正常な範囲を外れました\n… ほか 50 件")
+    );
+}
+
+#[test]
 fn headers() {
     let mail = formatted(&mail(alarm()));
     for (name, expected) in [
@@ -103,6 +149,7 @@ fn headers() {
         ("Message-ID", "<0a1b2c3d-4e5f-5a6b-8c7d-9e0f1a2b3c4d@example.com>"),
         ("References", "<6d3c4c1e-6a26-5f2f-9b7e-0123456789ab@example.com>"),
         ("Auto-Submitted", "auto-generated"),
+        ("Content-Language", "en"),
         (
             "List-Unsubscribe",
             "<https://komainu.example:4433/?Action=Unsubscribe&SubscriptionArn=arn%3Aaws%3Asns%3Aus-east-1%3A\
@@ -154,7 +201,7 @@ fn hostile_text_stays_text() {
     let subject = "a\r\nBcc: victim@example.com\r\n\r\nbody";
     let mail = formatted(&super::samples::mail(message(Some(subject), "x\r\n.\r\nRSET\r\n")));
     assert_eq!(header(&mail, "Bcc"), None);
-    let html = html::render(&Letter::of(&super::samples::mail(message(None, "</div><h1>x")), &Links::new(PUBLIC_URL)));
+    let html = html::render(&letter_in(&super::samples::mail(message(None, "</div><h1>x")), Language::English));
     assert!(html.contains("&lt;/div&gt;&lt;h1&gt;x") && html.contains("[Komainu] Message on MisbehavingDevices"));
 }
 

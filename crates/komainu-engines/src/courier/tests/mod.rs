@@ -79,6 +79,7 @@ async fn settings_that_make_no_sense_are_refused_at_the_start() {
             tls: SmtpTls::StartTls,
             login: None,
             from: "komainu@example.com".to_owned(),
+            language: Language::English,
             extra_roots_file: None,
             timeout: Duration::from_secs(5),
         };

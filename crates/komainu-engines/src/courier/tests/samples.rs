@@ -59,6 +59,16 @@ pub(super) fn message(subject: Option<&str>, message: &str) -> NotificationKind 
     }
 }
 
+/// What a mail says that stands for others.
+pub(super) fn held_back(count: u64, subject: &str, message: &str) -> NotificationKind {
+    NotificationKind::Message {
+        subject: Some(subject.to_owned()),
+        message: message.to_owned(),
+        attributes: BTreeMap::from([(HELD_BACK_ATTRIBUTE.to_owned(), ("Number".to_owned(), count.to_string()))]),
+        alert: None,
+    }
+}
+
 pub(super) fn event(kind: ViolationEventType) -> ViolationEvent {
     ViolationEvent {
         violation: ViolationId::parse("6d3c4c1e-6a26-5f2f-9b7e-0123456789ab").unwrap(),

@@ -44,6 +44,7 @@ impl MailServer {
             tls: SmtpTls::None,
             login: None,
             from: "komainu@example.com".to_owned(),
+            language: Language::English,
             extra_roots_file: None,
             timeout: Duration::from_secs(20),
         }
