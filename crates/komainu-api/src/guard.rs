@@ -1,6 +1,6 @@
 //! The security profile that lets indicators guard the fleet.
 
-use komainu_detect::{NewProfile, Part, ProfileError, ProfileUpdate};
+use komainu_detect::{NewProfile, Part, ProfileError, ProfileLimit, ProfileUpdate};
 use komainu_model::{
     AlertTarget, AlertTargetKind, Arn, Behavior, BehaviorName, Change, Comparison, Criteria, DetectTarget,
     ExpectedValue, InvalidName, KomainuMetric, Metric, ProfileName, Record, Scope, TopicName,
@@ -71,7 +71,7 @@ impl Api {
                 let of_target = view.profiles.of_target(&DetectTarget::RegisteredThings).count();
                 if of_target >= komainu_detect::PROFILES_PER_TARGET_MAX {
                     let max = komainu_detect::PROFILES_PER_TARGET_MAX;
-                    return Err(ProfileError::LimitExceeded { what: "security profiles for one target", max }.into());
+                    return Err(ProfileError::LimitExceeded { what: ProfileLimit::OfTarget, max }.into());
                 }
                 let mut attached = profile.as_ref().clone();
                 attached.targets.insert(DetectTarget::RegisteredThings);

@@ -49,6 +49,7 @@ pub use enroll::{EnrollError, EnrolledDevice};
 pub use guard::{GuardError, Guarded};
 use parking_lot::Mutex;
 use reading::ReadingRoom;
+pub use reading::metric_value_json;
 pub use sensors::RecordedSessions;
 use sensors::SensorRoll;
 pub use server::Server;

@@ -21,10 +21,10 @@ use komainu_model::{InvalidName, Region, Scope};
 use komainu_ports::{LISTED_ROWS_MAX, LakeError, PeerInfo, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
-use tracing::{error, warn};
+use tracing::{Span, debug_span, error, warn};
 
 use crate::auth::{self, HeaderKeyProblem};
-use crate::request::{json, respond};
+use crate::request::{json, note_route, respond};
 use crate::{Api, events};
 
 /// Where all of this is.
@@ -69,6 +69,7 @@ struct Path {
     read: fn(&Api, &Asked) -> Result<Sheet, Refusal>,
 }
 
+pub use answers::metric_value_json;
 use sheet::Sheet;
 
 /// A parameter of a query string.
@@ -240,14 +241,17 @@ async fn read<B>(
         }
     })?;
     let path = PATHS.iter().find(|path| path.name == name).ok_or(Refusal::NotFound)?;
+    note_route(format_args!("{PREFIX}{}", path.name));
     if request.method() != Method::GET {
         return Err(Refusal::NoSuchMethod);
     }
     let asked = Asked::read(path, request.uri().query().unwrap_or_default())?;
     let turn = turn(api).await?;
     let api = api.clone();
+    let span = Span::current();
     let made = tokio::task::spawn_blocking(move || {
         let _turn = turn;
+        let _span = debug_span!(parent: &span, "read").entered();
         let is_csv = asked.one("format") == Some("csv");
         (path.read)(&api, &asked).map(|sheet| if is_csv { (CSV, sheet.csv()) } else { (JSON, sheet.json()) })
     });
@@ -401,6 +405,33 @@ impl From<StoreError> for Refusal {
             StoreError::Damaged { .. } | StoreError::Unavailable { .. } => Self::unavailable(&error),
         }
     }
+}
+
+/// A line that names a path, then a query: what is asked of an empty lake has an answer whose rows have its columns.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    use komainu_model::Timestamp;
+    use komainu_ports::{LakeTable, MemoryLake};
+
+    let text = String::from_utf8_lossy(bytes);
+    let (name, query) = text.split_once('\n').unwrap_or(("attacks", &text));
+    let Some(path) = PATHS.iter().find(|path| path.name == name) else { return };
+    let Ok(asked) = Asked::read(path, query) else { return };
+    for parameter in path.parameters {
+        match parameter.kind {
+            Kind::Texts => {}
+            Kind::Text | Kind::Number { .. } | Kind::Word(_) => assert!(asked.all(parameter.name).count() <= 1),
+        }
+    }
+    let table = match path.name {
+        "attacks" => LakeTable::Attacks,
+        "observables" => LakeTable::Observables,
+        _ => return,
+    };
+    let Ok(wanted) = lake::Wanted::read(&asked, table, Timestamp::from_unix_seconds(1_800_000_000)) else { return };
+    let Ok(sheet) = wanted.answer(&MemoryLake::default()) else { return };
+    assert!(sheet.rows.iter().all(|row| row.len() == sheet.columns.len()));
+    assert!(serde_json::from_str::<serde::de::IgnoredAny>(&sheet.json()).is_ok());
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! One request: what it is, who sent it, and what is answered.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,8 @@ use komainu_aws::sigv4::{SignedParts, is_canonical_path};
 use komainu_aws::{Operation, Protocol, Service, decode_component, parse_query, query_response};
 use komainu_ports::{PeerInfo, WebSocketIdentity};
 use parking_lot::Mutex;
-use tracing::{debug, info, warn};
+use tracing::field::{Empty, display};
+use tracing::{Instrument, Span, debug, debug_span, info, warn};
 
 use crate::auth::Claimed;
 use crate::dispatch::{CallContext, OwnedRequest};
@@ -43,29 +45,47 @@ pub(crate) struct Upgraded {
 pub(crate) async fn answer(
     api: Arc<Api>,
     peer: PeerInfo,
-    mut request: Request<Incoming>,
+    request: Request<Incoming>,
     upgraded: &Mutex<Option<Upgraded>>,
 ) -> Response<Full<Bytes>> {
     let request_id = api.ids.uuid();
+    let span = debug_span!(
+        "api.request",
+        otel.name = Empty,
+        otel.kind = "server",
+        http.request.method = method_of(request.method()),
+        network.peer.address = %peer.address.ip(),
+        komainu.request = %request_id,
+        http.route = Empty,
+        rpc.system = Empty,
+        rpc.service = Empty,
+        rpc.method = Empty,
+        http.response.status_code = Empty,
+    );
     let exchange = Exchange { api, peer, request_id };
-    let mut response = if websocket::is_upgrade(&request) {
-        exchange.upgrade(&mut request, upgraded)
-    } else if sensors::is_meant(&request) {
-        sensors::answer(&exchange.api, &exchange.peer, request).await
-    } else if virustotal::is_meant(&request) {
-        virustotal::answer(&exchange.api, &exchange.peer, request).await
-    } else if reading::is_meant(&request) {
-        reading::answer(&exchange.api, &exchange.peer, &request).await
-    } else if let Some(response) = public::answer(&exchange.api, &request, &exchange.request_id).await {
-        response
-    } else if is_device_publish(&request, &exchange.peer) {
-        exchange.publish_as_device(request).await
-    } else {
-        exchange.operation(request).await
-    };
-    let id = HeaderValue::from_str(&exchange.request_id).expect("a UUID is a header value");
-    response.headers_mut().insert(REQUEST_ID, id);
+    let response = exchange.answer(request, upgraded).instrument(span.clone()).await;
+    span.record("http.response.status_code", i64::from(response.status().as_u16()));
     response
+}
+
+/// A method as spans tell it: anybody may come with a word of their own (OpenTelemetry's conventions for HTTP).
+fn method_of(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        _ => "_OTHER",
+    }
+}
+
+/// Notes in the span of a request which route it took: a pattern of ours, never a path as it came.
+pub(crate) fn note_route(route: impl Display) {
+    let (span, route) = (Span::current(), display(route));
+    span.record("otel.name", &route);
+    span.record("http.route", &route);
 }
 
 /// What a request is answered with.
@@ -84,6 +104,34 @@ struct Asked {
 }
 
 impl Exchange {
+    async fn answer(
+        &self,
+        mut request: Request<Incoming>,
+        upgraded: &Mutex<Option<Upgraded>>,
+    ) -> Response<Full<Bytes>> {
+        let mut response = if websocket::is_upgrade(&request) {
+            note_route("/mqtt");
+            self.upgrade(&mut request, upgraded)
+        } else if sensors::is_meant(&request) {
+            sensors::answer(&self.api, &self.peer, request).await
+        } else if virustotal::is_meant(&request) {
+            note_route(virustotal::PREFIX);
+            virustotal::answer(&self.api, &self.peer, request).await
+        } else if reading::is_meant(&request) {
+            reading::answer(&self.api, &self.peer, &request).await
+        } else if let Some(response) = public::answer(&self.api, &request, &self.request_id).await {
+            response
+        } else if is_device_publish(&request, &self.peer) {
+            note_route("/topics/{topic}");
+            self.publish_as_device(request).await
+        } else {
+            self.operation(request).await
+        };
+        let id = HeaderValue::from_str(&self.request_id).expect("a UUID is a header value");
+        response.headers_mut().insert(REQUEST_ID, id);
+        response
+    }
+
     fn upgrade(&self, request: &mut Request<Incoming>, upgraded: &Mutex<Option<Upgraded>>) -> Response<Full<Bytes>> {
         let stream = hyper::upgrade::on(&mut *request);
         let headers = header_list(request);
@@ -133,6 +181,11 @@ impl Exchange {
             Err((service, error)) => return self.refuse(service, &head, &error),
         };
         let Asked { service, operation, caller, input } = asked;
+        let span = Span::current();
+        span.record("otel.name", display(format_args!("{}/{}", service.signing_name(), operation.name)));
+        span.record("rpc.system", "aws-api");
+        span.record("rpc.service", service.signing_name());
+        span.record("rpc.method", operation.name);
         let key = caller.key.clone();
         let context = CallContext { api: self.api.clone(), caller, request: input };
         match within_deadline(self.api.handlers.call(service, operation, context)).await {

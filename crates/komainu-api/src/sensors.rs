@@ -36,12 +36,12 @@ use komainu_model::{CertificateStatus, Confidentiality, ThingName, Timestamp};
 #[cfg(fuzzing)]
 use komainu_ports::LakeRows;
 use komainu_ports::{BatchKey, BatchStored, Directory, PeerInfo, RecordedSession, SensorKey, SpoolEpoch};
-use tracing::{error, info, warn};
+use tracing::{Instrument, Span, debug_span, error, info, warn};
 
 pub(crate) use self::lake::feed as feed_lake;
 pub(crate) use self::roll::SensorRoll;
 pub use self::session_log::RecordedSessions;
-use crate::request::{json, respond};
+use crate::request::{json, note_route, respond};
 use crate::{Api, events};
 
 /// Where all of this is.
@@ -99,6 +99,18 @@ enum What {
     KeepArtifact([u8; 32]),
     KeepCapture(RecordedSession),
     NoteHealth,
+}
+
+impl What {
+    /// What stands below [`PREFIX`].
+    const fn route(&self) -> &'static str {
+        match self {
+            Self::KeepRecords { .. } => "{sensor}/records",
+            Self::HoldsArtifact(_) | Self::KeepArtifact(_) => "{sensor}/artifacts/{sha256}",
+            Self::KeepCapture(_) => "{sensor}/captures/{session}",
+            Self::NoteHealth => "{sensor}/health",
+        }
+    }
 }
 
 /// Why a sensor is not given what it asks for. The only table from there to statuses is [`Refusal::response`].
@@ -195,6 +207,7 @@ impl Asked {
         headers: &HeaderMap,
         body: Incoming,
     ) -> Result<Response<Full<Bytes>>, Refusal> {
+        note_route(format_args!("{PREFIX}{}", self.what.route()));
         let sensor = authorized(api, peer, self.sensor)?;
         let now = api.clock.now();
         if api.roll.note_seen(&sensor, now) {
@@ -204,7 +217,14 @@ impl Asked {
             What::KeepRecords { epoch, sequence } => {
                 let body = read_body(body, BATCH_BYTES_MAX, BODY_READ_S_MAX).await?;
                 lines::check(&body).map_err(Refusal::Malformed)?;
-                keep_records(api, BatchKey { sensor, epoch, sequence }, body, now).await
+                let span = debug_span!(
+                    "hub.batch",
+                    komainu.sensor = %sensor.name,
+                    komainu.epoch = %epoch,
+                    komainu.sequence = sequence as i64,
+                    komainu.bytes = body.len() as i64,
+                );
+                keep_records(api, BatchKey { sensor, epoch, sequence }, body, now).instrument(span).await
             }
             What::HoldsArtifact(sha256) => {
                 let taker = api.clone();
@@ -267,7 +287,7 @@ async fn keep_records(
 ) -> Result<Response<Full<Bytes>>, Refusal> {
     let (taker, key) = (api.clone(), batch.clone());
     let stored = blocking(move || {
-        let stored = taker.records.put(&key, &lines, now);
+        let stored = debug_span!("hub.records").in_scope(|| taker.records.put(&key, &lines, now));
         // One that is known is looked through as well: the server may have ended between the two.
         if let Ok(stored) = stored {
             samples::mention(&taker, &key.sensor, &lines);
@@ -334,7 +354,8 @@ async fn read_body(body: Incoming, bytes_max: usize, read_s_max: u64) -> Result<
 
 /// Does what may wait for a disk.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| {
+    let span = Span::current();
+    tokio::task::spawn_blocking(move || span.in_scope(work)).await.map_err(|error| {
         error!(event = events::NOT_KEPT, %error, "a request of a sensor ended in a bug");
         Refusal::Busy
     })
@@ -374,6 +395,12 @@ pub(crate) fn fuzz(bytes: &[u8]) {
     for method in [Method::POST, Method::PUT, Method::HEAD] {
         let _ = Asked::read(&method, path, query);
     }
+}
+
+/// Sessions as they are put together of what a sensor handed in.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz_sessions(bytes: &[u8]) {
+    session_log::fuzz(bytes);
 }
 
 #[cfg(test)]

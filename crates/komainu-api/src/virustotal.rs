@@ -44,7 +44,7 @@ use crate::request::{json, respond};
 use crate::{Api, events};
 
 /// Where all of this is.
-const PREFIX: &str = "/api/v3/";
+pub(crate) const PREFIX: &str = "/api/v3/";
 
 /// Clients that are asked to come again are told after how many seconds.
 const RETRY_AFTER_S: &str = "10";

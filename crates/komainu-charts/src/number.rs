@@ -5,15 +5,7 @@ const THIN_SPACE: char = '\u{2009}';
 
 /// A whole number in groups of three digits, `12 090`.
 pub(crate) fn grouped(number: u128) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() * 2);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(THIN_SPACE);
-        }
-        text.push(digit);
-    }
-    text
+    komainu_model::grouped(number, THIN_SPACE)
 }
 
 /// A measured value: whole ones in groups, others with at most three digits after the point; very large and very small

@@ -14,7 +14,8 @@ use parking_lot::{Mutex, RwLock};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
-use tracing::{info, warn};
+use tracing::field::Empty;
+use tracing::{Instrument, debug_span, info, warn};
 
 use crate::access::{Access, DeniedAction, Gatekeeper};
 use crate::durable::DurableLog;
@@ -148,7 +149,20 @@ impl Broker {
         self.connections_total.fetch_add(1, Ordering::Relaxed);
         let _guard = ConnectionGuard(self);
         if !self.is_stopping.load(Ordering::Acquire) {
-            crate::connection::serve(self, &mut stream, &peer, &*gatekeeper).await;
+            let span = debug_span!(
+                "mqtt.connection",
+                otel.kind = "server",
+                messaging.system = "mqtt",
+                network.peer.address = %peer.address.ip(),
+                network.peer.port = i64::from(peer.address.port()),
+                messaging.client.id = Empty,
+                komainu.connection = Empty,
+                komainu.thing = Empty,
+                komainu.outcome = Empty,
+            );
+            // Pinned first: moved into another future it would have its room twice, in each idle connection.
+            let serving = std::pin::pin!(crate::connection::serve(self, &mut stream, &peer, &*gatekeeper));
+            serving.instrument(span).await;
         }
     }
 

@@ -19,7 +19,7 @@ use komainu_model::DisconnectReason;
 use komainu_ports::PeerInfo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until, timeout, timeout_at};
-use tracing::{debug, warn};
+use tracing::{Span, debug, warn};
 
 use crate::access::{Access, Gatekeeper};
 use crate::broker::{Broker, ScopeState};
@@ -497,6 +497,7 @@ impl Connection<'_> {
         self.broker.detach(&self.scope, &self.session, flow, end.expiry_s, !end.without_will);
         self.broker.tell_disconnected(&self.scope, &self.subject, end.reason);
         self.access.count_disconnect(end.reason);
+        Span::current().record("komainu.outcome", end.reason.as_str());
         match end.farewell {
             Some((_, what)) if end.reason == DisconnectReason::ClientError => {
                 let who = (&self.subject.client, self.access.reporter());

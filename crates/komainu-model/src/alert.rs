@@ -112,6 +112,9 @@ impl SubscriptionToken {
     }
 }
 
+/// The message attribute of a mail that stands for messages that were held back: how many they are. No publisher can set it.
+pub const HELD_BACK_ATTRIBUTE: &str = "Komainu.HeldBack";
+
 /// What is said to a subscription.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Notification {

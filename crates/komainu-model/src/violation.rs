@@ -34,6 +34,18 @@ pub enum VerificationState {
     FalsePositive,
 }
 
+impl VerificationState {
+    /// Its word in addresses, forms and what other tools read.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::TruePositive => "true-positive",
+            Self::BenignPositive => "benign-positive",
+            Self::FalsePositive => "false-positive",
+        }
+    }
+}
+
 /// One event in a violation's life; kept for 14 days.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ViolationEvent {

@@ -20,10 +20,13 @@ use komainu_ports::{
 use komainu_report::{
     Accepted, CustomValue, Encoding, Parsed, Problem, Rejected, RejectionCode, Report, parse_cbor, parse_json,
 };
+use tracing::field::Empty;
+use tracing::{Span, debug_span};
 
 use crate::encounters::{Encounters, add_match};
 use crate::indicators::Indicators;
 use crate::pipeline::{PipelineConfig, PipelinePorts};
+use crate::threads::Threads;
 
 /// Of one batch, so many reports that were refused or not wholly understood are logged one by one.
 const LOGGED_REPORTS_MAX: usize = 10;
@@ -46,6 +49,7 @@ pub(crate) struct Evaluator {
     router: Arc<dyn AlertRouter>,
     indicators: Arc<Indicators>,
     observers: Vec<Arc<dyn ChangeObserver>>,
+    threads: Arc<Threads>,
     history: std::time::Duration,
     /// Where looking back stopped within the contacts of an indicator.
     looking_back: Option<(IndicatorId, PageToken)>,
@@ -76,14 +80,18 @@ pub(crate) struct Answer {
 
 impl Evaluator {
     /// [`Evaluator::open`] where blocking is allowed.
-    pub(crate) async fn open_blocking(config: &PipelineConfig, ports: &PipelinePorts) -> Result<Self, StoreError> {
-        let (config, ports) = (config.clone(), ports.clone());
-        let opened = tokio::task::spawn_blocking(move || Self::open(&config, &ports)).await;
+    pub(crate) async fn open_blocking(
+        config: &PipelineConfig,
+        ports: &PipelinePorts,
+        threads: &Arc<Threads>,
+    ) -> Result<Self, StoreError> {
+        let (config, ports, threads) = (config.clone(), ports.clone(), threads.clone());
+        let opened = tokio::task::spawn_blocking(move || Self::open(&config, &ports, threads)).await;
         opened.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))
     }
 
     /// Builds the detector from what is stored.
-    fn open(config: &PipelineConfig, ports: &PipelinePorts) -> Result<Self, StoreError> {
+    fn open(config: &PipelineConfig, ports: &PipelinePorts, threads: Arc<Threads>) -> Result<Self, StoreError> {
         let now = ports.clock.now();
         let mut detector = Detector::new(config.detector);
         let mut alarms = 0usize;
@@ -111,6 +119,7 @@ impl Evaluator {
             router: ports.router.clone(),
             indicators: ports.indicators.clone(),
             observers: ports.observers.clone(),
+            threads,
             history: config.history,
             looking_back: None,
             hasher: ahash::RandomState::with_seeds(1, 2, 3, 4),
@@ -127,7 +136,7 @@ impl Evaluator {
     /// store: it must be dropped.
     pub(crate) fn evaluate(
         &mut self,
-        reports: &[ReportMessage],
+        reports: &[(ReportMessage, Span)],
         readings: &[MeterReading],
         reached: Timestamp,
         now: Timestamp,
@@ -136,7 +145,10 @@ impl Evaluator {
         let set = self.indicators.set();
         let mut found = Found::default();
         let mut noisy = 0;
-        let answers = reports.iter().map(|report| self.report(report, &set, &mut found, &mut noisy)).collect();
+        let answers = reports
+            .iter()
+            .map(|(report, span)| span.in_scope(|| self.report(report, span, &set, &mut found, &mut noisy)))
+            .collect();
         if found.contacts_dropped > 0 {
             let (event, count) = ("pipeline.contacts_dropped", found.contacts_dropped);
             tracing::info!(event, count, "reports name more contacts than are remembered");
@@ -168,7 +180,14 @@ impl Evaluator {
         Ok(Evaluated { answers, has_deliveries })
     }
 
-    fn report(&mut self, message: &ReportMessage, set: &IndicatorSet, found: &mut Found, noisy: &mut usize) -> Answer {
+    fn report(
+        &mut self,
+        message: &ReportMessage,
+        span: &Span,
+        set: &IndicatorSet,
+        found: &mut Found,
+        noisy: &mut usize,
+    ) -> Answer {
         let (encoding, extension) = match message.encoding {
             ReportEncoding::Json => (Encoding::Json, "json"),
             ReportEncoding::Cbor => (Encoding::Cbor, "cbor"),
@@ -183,14 +202,15 @@ impl Evaluator {
             }
         };
         let reject = |report_id, reason: &str| {
+            span.record("komainu.outcome", "rejected");
             let code = RejectionCode::InvalidPayload;
             let answer = Rejected { thing, report_id, timestamp_ms, code, message: reason };
             Answer { topic: topic("rejected"), payload: answer.encode(encoding) }
         };
-        let parsed = match encoding {
+        let parsed = debug_span!("report.decode", komainu.encoding = extension).in_scope(|| match encoding {
             Encoding::Json => parse_json(&message.payload),
             Encoding::Cbor => parse_cbor(&message.payload),
-        };
+        });
         let Parsed { report, problems: mut dropped } = match parsed {
             Ok(parsed) => parsed,
             Err(error) => {
@@ -207,7 +227,10 @@ impl Evaluator {
                 return reject(Some(report.report_id), &reason);
             }
         };
-        let ReportOutcome { dropped: unjudged, warnings, .. } = self.judge(message, &reporter, &report, set, found);
+        span.record("komainu.thing", reporter.as_str());
+        let judged = debug_span!("report.judge").in_scope(|| self.judge(message, &reporter, &report, set, found));
+        let ReportOutcome { dropped: unjudged, warnings, .. } = judged;
+        span.record("komainu.outcome", "accepted");
         dropped.extend(unjudged.into_iter().map(problem));
         let warnings: Vec<Problem> = warnings.into_iter().map(problem).collect();
         if let Some(first) = dropped.first().or(warnings.first()) {
@@ -311,11 +334,11 @@ impl Evaluator {
     fn carry_out(&mut self, found: Found, now: Timestamp) -> Result<bool, StoreError> {
         let Found { mut changes, steps, .. } = found;
         let mut deliveries = Vec::new();
-        for (scope, mut step) in steps {
+        for (scope, mut step, cause) in steps {
             self.take_over_verification(&scope, &mut step)?;
             if let Some((alert, profile)) = alert(&step) {
                 log_violation(alert.0);
-                deliveries.extend(self.route(&scope, alert.0, alert.1, profile, now));
+                deliveries.extend(self.tell(&scope, alert, profile, &cause, now));
             }
             match step {
                 ViolationStep::Raised { event, active, .. } => {
@@ -388,6 +411,34 @@ impl Evaluator {
         let mut indicators: Vec<Indicator> = matches.iter().take(ALERT_INDICATORS_MAX).filter_map(known).collect();
         indicators.iter_mut().for_each(|indicator| indicator.provenance.truncate(ALERT_ORIGINS_MAX));
         indicators
+    }
+
+    /// The messages that tell of an alarm. Their deliveries go on in its trace.
+    fn tell(
+        &self,
+        scope: &Scope,
+        (event, started_at): (&ViolationEvent, Timestamp),
+        profile: &SecurityProfile,
+        cause: &Span,
+        now: Timestamp,
+    ) -> Vec<Change> {
+        let span = debug_span!(
+            parent: cause,
+            "alarm",
+            komainu.violation = %event.violation,
+            komainu.thing = %event.reporter,
+            komainu.profile = %event.profile,
+            komainu.behavior = %event.behavior.name,
+            komainu.deliveries = Empty,
+        );
+        let changes = span.in_scope(|| self.route(scope, event, started_at, profile, now));
+        span.record("komainu.deliveries", changes.len() as i64);
+        for change in &changes {
+            if let Change::PutDelivery(delivery) = change {
+                self.threads.keep(&delivery.id, &span);
+            }
+        }
+        changes
     }
 
     fn route(
@@ -520,7 +571,8 @@ impl Fleet for FleetOf<'_> {
 #[derive(Default)]
 struct Found {
     changes: Vec<Change>,
-    steps: Vec<(Scope, ViolationStep)>,
+    /// Each with the span in which it was found.
+    steps: Vec<(Scope, ViolationStep, Span)>,
     /// Contacts that are not remembered.
     contacts_dropped: usize,
     /// What is found was seen before; whoever looks back notes when.
@@ -559,6 +611,6 @@ impl Sink for Found {
     }
 
     fn violation(&mut self, scope: &Scope, step: ViolationStep) {
-        self.steps.push((scope.clone(), step));
+        self.steps.push((scope.clone(), step, Span::current()));
     }
 }

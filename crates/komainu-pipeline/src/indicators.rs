@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use komainu_detect::{INDICATORS_MAX, IndicatorSet};
 use komainu_intel::{IndicatorPolicy, Lesson, expired, indicator_id, learn, revoked};
 use komainu_model::{
-    Change, Indicator, IndicatorCandidate, IndicatorChange, IndicatorId, IndicatorState, RefusedCandidate, Taught,
-    Timestamp,
+    Change, Indicator, IndicatorCandidate, IndicatorChange, IndicatorId, IndicatorRefusal, IndicatorState,
+    RefusedCandidate, Taught, Timestamp,
 };
 use komainu_ports::{Clock, IndicatorSink, IndicatorStore, OwnAddresses, Store, StoreError};
 use parking_lot::{Mutex, RwLock};
@@ -238,7 +238,7 @@ impl Lessons {
         &mut self,
         id: IndicatorId,
         candidate: &IndicatorCandidate,
-        lesson: Result<Lesson, String>,
+        lesson: Result<Lesson, IndicatorRefusal>,
         now: Timestamp,
     ) -> Taught {
         let reason = match lesson {
@@ -252,7 +252,7 @@ impl Lessons {
                 self.drafts.insert(id, Draft { indicator, is_new: true });
                 return Taught::New(id);
             }
-            Ok(Lesson::New(_)) => format!("there are already {INDICATORS_MAX} indicators"),
+            Ok(Lesson::New(_)) => IndicatorRefusal::TooMany(INDICATORS_MAX),
             Err(reason) => reason,
         };
         let IndicatorCandidate { value, source, provenance, .. } = candidate.clone();

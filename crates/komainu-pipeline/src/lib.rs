@@ -23,6 +23,7 @@ mod maintenance;
 mod outbox;
 mod pipeline;
 mod reports;
+mod threads;
 
 pub use indicators::Indicators;
 pub use pipeline::{Pipeline, PipelineConfig, PipelinePorts, StartError};

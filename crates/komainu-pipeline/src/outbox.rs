@@ -13,8 +13,11 @@ use komainu_ports::{Clock, Courier, DeliveryCounts, DeliveryOutcome, Store, Stor
 use komainu_respond::retry_at;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
+use tracing::field::Empty;
+use tracing::{Instrument, Span, debug_span};
 
 use crate::pipeline::{PipelineConfig, PipelinePorts, stopped};
+use crate::threads::Threads;
 
 /// So many due messages are looked at to find receivers to serve.
 const DUE_MAX: usize = 512;
@@ -43,6 +46,7 @@ impl Tally {
 
 pub(crate) struct Outbox {
     tally: Arc<Tally>,
+    threads: Arc<Threads>,
     store: Arc<dyn Store>,
     courier: Arc<dyn Courier>,
     clock: Arc<dyn Clock>,
@@ -54,9 +58,15 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    pub(crate) fn new(config: &PipelineConfig, ports: &PipelinePorts, tally: Arc<Tally>) -> Self {
+    pub(crate) fn new(
+        config: &PipelineConfig,
+        ports: &PipelinePorts,
+        tally: Arc<Tally>,
+        threads: Arc<Threads>,
+    ) -> Self {
         Self {
             tally,
+            threads,
             store: ports.store.clone(),
             courier: ports.courier.clone(),
             clock: ports.clock.clone(),
@@ -131,7 +141,8 @@ impl Outbox {
             let Some(queue) = queues.remove(&receiver) else { continue };
             self.busy.insert(receiver.clone());
             let (store, courier, clock) = (self.store.clone(), self.courier.clone(), self.clock.clone());
-            let attempt = Attempts { tally: self.tally.clone(), store, courier, clock };
+            let (tally, threads) = (self.tally.clone(), self.threads.clone());
+            let attempt = Attempts { tally, threads, store, courier, clock };
             self.attempts.spawn(async move {
                 attempt.deliver(queue).await;
                 receiver
@@ -146,17 +157,35 @@ impl Outbox {
 /// Delivers to one receiver.
 struct Attempts {
     tally: Arc<Tally>,
+    threads: Arc<Threads>,
     store: Arc<dyn Store>,
     courier: Arc<dyn Courier>,
     clock: Arc<dyn Clock>,
 }
 
 impl Attempts {
+    /// The span of an attempt: in its alarm's trace, if that is still known.
+    fn span(&self, delivery: &Delivery) -> Span {
+        let alarm = self.threads.take(&delivery.id).unwrap_or_else(Span::none);
+        debug_span!(
+            parent: &alarm,
+            "delivery",
+            otel.kind = "producer",
+            komainu.delivery = %delivery.id,
+            komainu.protocol = delivery.protocol.as_str(),
+            komainu.attempt = i64::from(delivery.attempts) + 1,
+            komainu.outcome = Empty,
+        )
+    }
+
     /// One message after the other, until one fails.
     async fn deliver(&self, queue: Vec<Delivery>) {
         let mut queue = queue.into_iter();
         while let Some(delivery) = queue.next() {
-            let outcome = self.courier.deliver(&delivery).await;
+            let span = self.span(&delivery);
+            let outcome = self.courier.deliver(&delivery).instrument(span.clone()).await;
+            span.record("komainu.outcome", word(&outcome));
+            drop(span);
             let now = self.clock.now();
             let (changes, go_on) = match outcome {
                 DeliveryOutcome::Done => {
@@ -197,6 +226,15 @@ impl Attempts {
                 return;
             }
         }
+    }
+}
+
+/// What became of an attempt, as spans say it.
+const fn word(outcome: &DeliveryOutcome) -> &'static str {
+    match outcome {
+        DeliveryOutcome::Done => "done",
+        DeliveryOutcome::Gone { .. } => "gone",
+        DeliveryOutcome::Retry { .. } => "retry",
     }
 }
 

@@ -10,6 +10,8 @@ use komainu_ports::{
 };
 use tokio::sync::{Mutex, Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
+use tracing::field::Empty;
+use tracing::{Instrument, Span, debug_span};
 
 use crate::evaluator::Evaluator;
 use crate::indicators::Indicators;
@@ -17,6 +19,7 @@ use crate::lake::LakeWorker;
 use crate::maintenance::Maintenance;
 use crate::outbox::{Outbox, Tally};
 use crate::reports::{ReportWorker, Submission};
+use crate::threads::Threads;
 
 /// A report waits so long for a place in the queue before its device is told to come again. Shorter than the time
 /// after which devices give up waiting for an acknowledgement.
@@ -94,14 +97,15 @@ pub struct Pipeline {
 impl Pipeline {
     /// Restores the detector from the store and starts the workers. Must be called on a tokio runtime.
     pub async fn start(config: PipelineConfig, ports: PipelinePorts) -> Result<Arc<Self>, StartError> {
-        let evaluator = Evaluator::open_blocking(&config, &ports).await?;
+        let threads = Arc::new(Threads::default());
+        let evaluator = Evaluator::open_blocking(&config, &ports, &threads).await?;
         let (reports, queue) = mpsc::channel(config.queued_reports_max);
         let (stop, stopping) = watch::channel(false);
         let mut workers = JoinSet::new();
-        let worker = ReportWorker::new(config.clone(), ports.clone(), evaluator, queue);
+        let worker = ReportWorker::new(config.clone(), ports.clone(), threads.clone(), evaluator, queue);
         workers.spawn(worker.run(stopping.clone()));
         let tally = Arc::new(Tally::default());
-        workers.spawn(Outbox::new(&config, &ports, tally.clone()).run(stopping.clone()));
+        workers.spawn(Outbox::new(&config, &ports, tally.clone(), threads).run(stopping.clone()));
         workers.spawn(LakeWorker::new(&ports).run(stopping.clone()));
         workers.spawn(Maintenance::new(&config, &ports).run(stopping));
         Ok(Arc::new(Self { tally, reports, stop, workers: Mutex::new(workers) }))
@@ -131,15 +135,36 @@ impl Pipeline {
 impl ReportSink for Pipeline {
     fn submit(&self, report: ReportMessage) -> BoxFuture<'static, Result<(), ReportSinkError>> {
         let reports = self.reports.clone();
-        Box::pin(async move {
+        let span = report_span(&report);
+        let of_submission = span.clone();
+        let submitted = async move {
             let place = tokio::time::timeout(SUBMIT_WAIT, reports.reserve()).await;
             let Ok(Ok(place)) = place else { return Err(ReportSinkError::Busy) };
             let (done, outcome) = oneshot::channel();
-            place.send(Submission { report, done });
+            place.send(Submission { report, span: of_submission, done });
             // A worker that is gone has not stored it.
             outcome.await.unwrap_or(Err(ReportSinkError::Busy))
-        })
+        };
+        Box::pin(submitted.instrument(span))
     }
+}
+
+/// The span of a report. It begins a trace of its own, because a connection may last for weeks, and is linked to that.
+fn report_span(report: &ReportMessage) -> Span {
+    let span = debug_span!(
+        parent: None,
+        "report",
+        otel.kind = "consumer",
+        messaging.system = "mqtt",
+        messaging.operation.type = "process",
+        messaging.message.body.size = report.payload.len() as i64,
+        komainu.thing = Empty,
+        komainu.outcome = Empty,
+    );
+    if !span.is_disabled() {
+        span.follows_from(Span::current());
+    }
+    span
 }
 
 /// Resolves when the workers are to end.

@@ -10,9 +10,11 @@ use komainu_ports::{
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
+use tracing::{Instrument, Span, debug_span};
 
 use crate::evaluator::{Answer, Evaluated, Evaluator, LookedBack};
 use crate::pipeline::{PipelineConfig, PipelinePorts, stopped};
+use crate::threads::Threads;
 
 /// The meters are read, and windows closed, so often.
 const TICK: Duration = Duration::from_secs(1);
@@ -24,12 +26,14 @@ const ANSWERS_MAX: usize = 4096;
 /// A report and who waits for its fate.
 pub(crate) struct Submission {
     pub(crate) report: ReportMessage,
+    pub(crate) span: Span,
     pub(crate) done: oneshot::Sender<Result<(), ReportSinkError>>,
 }
 
 pub(crate) struct ReportWorker {
     config: PipelineConfig,
     ports: PipelinePorts,
+    threads: Arc<Threads>,
     /// `None` while the store does not answer.
     evaluator: Option<Evaluator>,
     queue: mpsc::Receiver<Submission>,
@@ -42,11 +46,12 @@ impl ReportWorker {
     pub(crate) fn new(
         config: PipelineConfig,
         ports: PipelinePorts,
+        threads: Arc<Threads>,
         evaluator: Evaluator,
         queue: mpsc::Receiver<Submission>,
     ) -> Self {
         let now = ports.clock.now();
-        Self { config, ports, evaluator: Some(evaluator), queue, answers: JoinSet::new(), now }
+        Self { config, ports, threads, evaluator: Some(evaluator), queue, answers: JoinSet::new(), now }
     }
 
     pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) {
@@ -110,7 +115,7 @@ impl ReportWorker {
 
     /// The store failed, or we did: what is in memory may differ from what is durable, so it is built anew.
     async fn reopen(&mut self) {
-        match Evaluator::open_blocking(&self.config, &self.ports).await {
+        match Evaluator::open_blocking(&self.config, &self.ports, &self.threads).await {
             Ok(evaluator) => self.evaluator = Some(evaluator),
             Err(error) => log_not_stored(&error),
         }
@@ -118,16 +123,17 @@ impl ReportWorker {
 
     async fn take(&mut self, batch: Vec<Submission>) {
         let (reports, waiting): (Vec<_>, Vec<_>) =
-            batch.into_iter().map(|submission| (submission.report, submission.done)).unzip();
-        let scopes: Vec<_> = reports.iter().map(|report| report.scope.clone()).collect();
+            batch.into_iter().map(|Submission { report, span, done }| ((report, span), done)).unzip();
+        let owners: Vec<_> = reports.iter().map(|(report, span)| (report.scope.clone(), span.clone())).collect();
         match self.evaluate(reports, Vec::new()).await {
             Ok(answers) => {
-                for ((answer, scope), done) in answers.into_iter().zip(scopes).zip(waiting) {
+                for ((answer, (scope, span)), done) in answers.into_iter().zip(owners).zip(waiting) {
                     while self.answers.len() >= ANSWERS_MAX {
                         self.answers.join_next().await;
                     }
                     let broker = self.ports.broker.clone();
-                    self.answers.spawn(publish(broker, scope, answer, done));
+                    let span = debug_span!(parent: &span, "report.answer", messaging.message.body.size = answer.payload.len() as i64);
+                    self.answers.spawn(publish(broker, scope, answer, done).instrument(span));
                 }
             }
             Err(error) => {
@@ -143,7 +149,7 @@ impl ReportWorker {
     /// Has reports and readings judged.
     async fn evaluate(
         &mut self,
-        reports: Vec<ReportMessage>,
+        reports: Vec<(ReportMessage, Span)>,
         readings: Vec<MeterReading>,
     ) -> Result<Vec<Answer>, StoreError> {
         let judged =

@@ -1,7 +1,7 @@
 //! Behaviors and metric values in AWS's shapes, and back.
 
 use komainu_aws::iot;
-use komainu_detect::{BehaviorDraft, CriteriaDraft, ExpectedDraft, ValidationRules};
+use komainu_detect::{BehaviorDraft, CriteriaDraft, ExpectedDraft, ProfileError, ValidationRules};
 use komainu_model::{
     Behavior, Comparison, ConfidenceLevel, Criteria, ExpectedValue, IndicatorMatch, MetricValue, RemoteHost, Statistic,
 };
@@ -13,7 +13,7 @@ pub(super) fn read_behaviors(behaviors: Vec<iot::Behavior>, rules: ValidationRul
     let mut problems = Vec::new();
     let read = |behavior| draft_of(behavior).check(rules).map_err(|found| problems.extend(found)).ok();
     let behaviors: Vec<Behavior> = behaviors.into_iter().filter_map(read).collect();
-    if problems.is_empty() { Ok(behaviors) } else { Err(ApiError::invalid(problems.join("; "))) }
+    if problems.is_empty() { Ok(behaviors) } else { Err(ProfileError::Invalid { problems }.into()) }
 }
 
 /// The behavior as it was written, for the core to check.

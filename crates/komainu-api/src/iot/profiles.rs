@@ -247,7 +247,7 @@ fn validate_security_profile_behaviors(
     let behaviors: Vec<_> = input.behaviors.into_iter().filter_map(read).collect();
     // What is wrong with each alone was found above; what is left is how they go together.
     problems.extend(komainu_detect::validate(&behaviors, rules));
-    let errors = problems.into_iter().map(|problem| iot::ValidationError { error_message: Some(problem) });
+    let errors = problems.into_iter().map(|problem| iot::ValidationError { error_message: Some(problem.to_string()) });
     let errors: Vec<_> = errors.collect();
     Ok(iot::ValidateSecurityProfileBehaviorsResponse {
         valid: Some(errors.is_empty()),

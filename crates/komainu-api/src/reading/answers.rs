@@ -1,6 +1,6 @@
 //! Lists of the control plane: alarms, sensors, indicators.
 
-use komainu_model::{Indicator, IndicatorSource, MetricValue, ProfileName, ReporterName, Timestamp, VerificationState};
+use komainu_model::{Indicator, IndicatorSource, MetricValue, ProfileName, ReporterName, Timestamp};
 use komainu_ports::{ActiveViolationQuery, IndicatorKind, Page, PageToken, SensorRollCall as _};
 use serde_json::{Value, json};
 
@@ -37,10 +37,10 @@ pub(super) fn alarms(api: &Api, asked: &Asked) -> Result<Sheet, Refusal> {
             json!(violation.profile.to_string()),
             json!(violation.behavior.name.to_string()),
             json!(violation.behavior.metric.as_str()),
-            violation.last_value.as_ref().map_or(Value::Null, value),
+            violation.last_value.as_ref().map_or(Value::Null, metric_value_json),
             time(violation.started_at),
             time(violation.last_at),
-            json!(verification(violation.verification)),
+            json!(violation.verification.as_str()),
             json!(violation.verification_description),
         ]);
     }
@@ -133,16 +133,8 @@ fn page(asked: &Asked) -> Page {
     Page { after, limit: asked.number("limit").unwrap_or(PAGE_ITEMS_DEFAULT) }
 }
 
-const fn verification(state: VerificationState) -> &'static str {
-    match state {
-        VerificationState::Unknown => "unknown",
-        VerificationState::TruePositive => "true-positive",
-        VerificationState::BenignPositive => "benign-positive",
-        VerificationState::FalsePositive => "false-positive",
-    }
-}
-
-fn value(value: &MetricValue) -> Value {
+/// A value of a metric as other tools read it: a number, or a list of numbers or texts.
+pub fn metric_value_json(value: &MetricValue) -> Value {
     match value {
         MetricValue::Count(count) => json!(count),
         MetricValue::Number(number) => json!(number),

@@ -1,7 +1,9 @@
 //! Questions to the lake.
 
+use komainu_model::Timestamp;
 use komainu_ports::{
-    LakeColumn, LakeFilter, LakeListing, LakeOrder, LakeQuestion, LakeTable, LakeValue, TimeBucket, TimeRange, When,
+    Lake, LakeColumn, LakeFilter, LakeListing, LakeOrder, LakeQuestion, LakeTable, LakeValue, TimeBucket, TimeRange,
+    When,
 };
 use serde_json::Value;
 
@@ -19,36 +21,62 @@ pub(super) fn observables(api: &Api, asked: &Asked) -> Result<Sheet, Refusal> {
 }
 
 fn answer(api: &Api, asked: &Asked, table: LakeTable) -> Result<Sheet, Refusal> {
-    let now = api.clock.now();
-    let when = |name: &str| asked.one(name).map(str::parse::<When>).transpose();
-    let range = TimeRange {
-        from: when("since")?.map_or(TimeRange::ALL.from, |since| since.at(now)),
-        to: when("until")?.map_or(TimeRange::ALL.to, |until| until.at(now)),
-    };
-    let filters = asked.all("where").map(|test| LakeFilter::parse(table, test)).collect::<Result<Vec<_>, _>>()?;
-    match asked.number("list") {
-        Some(limit) => {
-            if let Some(other) = ["by", "every", "distinct", "top"].into_iter().find(|name| asked.one(name).is_some()) {
-                return Err(Refusal::Malformed(format!("{other}: rows are listed or counted, not both")));
+    Wanted::read(asked, table, api.clock.now())?.answer(&*api.lake)
+}
+
+/// What somebody wants of the lake, within its bounds.
+pub(super) enum Wanted {
+    /// Rows.
+    List(LakeListing),
+    /// Counts.
+    Count(LakeQuestion),
+}
+
+impl Wanted {
+    pub(super) fn read(asked: &Asked, table: LakeTable, now: Timestamp) -> Result<Self, Refusal> {
+        let when = |name: &str| asked.one(name).map(str::parse::<When>).transpose();
+        let range = TimeRange {
+            from: when("since")?.map_or(TimeRange::ALL.from, |since| since.at(now)),
+            to: when("until")?.map_or(TimeRange::ALL.to, |until| until.at(now)),
+        };
+        let filters = asked.all("where").map(|test| LakeFilter::parse(table, test)).collect::<Result<Vec<_>, _>>()?;
+        match asked.number("list") {
+            Some(limit) => {
+                if let Some(other) =
+                    ["by", "every", "distinct", "top"].into_iter().find(|name| asked.one(name).is_some())
+                {
+                    return Err(Refusal::Malformed(format!("{other}: rows are listed or counted, not both")));
+                }
+                let listing = LakeListing { table, range, filters, order: LakeOrder::Newest, limit };
+                listing.check()?;
+                Ok(Self::List(listing))
             }
-            let listing = LakeListing { table, range, filters, order: LakeOrder::Newest, limit };
-            listing.check()?;
-            listed(api, &listing)
+            None => {
+                let column = |name: &str| table.named_column(name.trim());
+                let by = asked.one("by").filter(|names| !names.is_empty());
+                let question = LakeQuestion {
+                    table,
+                    range,
+                    filters,
+                    bucket: asked.one("every").and_then(bucket),
+                    group_by: by
+                        .into_iter()
+                        .flat_map(|names| names.split(','))
+                        .map(column)
+                        .collect::<Result<_, _>>()?,
+                    distinct: asked.one("distinct").map(column).transpose()?,
+                    top: asked.number("top"),
+                };
+                question.check()?;
+                Ok(Self::Count(question))
+            }
         }
-        None => {
-            let column = |name: &str| table.named_column(name.trim());
-            let by = asked.one("by").filter(|names| !names.is_empty());
-            let question = LakeQuestion {
-                table,
-                range,
-                filters,
-                bucket: asked.one("every").and_then(bucket),
-                group_by: by.into_iter().flat_map(|names| names.split(',')).map(column).collect::<Result<_, _>>()?,
-                distinct: asked.one("distinct").map(column).transpose()?,
-                top: asked.number("top"),
-            };
-            question.check()?;
-            counted(api, &question)
+    }
+
+    pub(super) fn answer(&self, lake: &dyn Lake) -> Result<Sheet, Refusal> {
+        match self {
+            Self::List(listing) => listed(lake, listing),
+            Self::Count(question) => counted(lake, question),
         }
     }
 }
@@ -57,8 +85,8 @@ fn bucket(word: &str) -> Option<TimeBucket> {
     TimeBucket::ALL.into_iter().find(|bucket| bucket.as_str() == word)
 }
 
-fn listed(api: &Api, listing: &LakeListing) -> Result<Sheet, Refusal> {
-    let rows = api.lake.list(listing)?;
+fn listed(lake: &dyn Lake, listing: &LakeListing) -> Result<Sheet, Refusal> {
+    let rows = lake.list(listing)?;
     let names: Vec<_> = listing.table.columns().iter().map(|column: &LakeColumn| column.name).collect();
     let mut sheet = Sheet::new(&names);
     sheet.rows =
@@ -66,8 +94,8 @@ fn listed(api: &Api, listing: &LakeListing) -> Result<Sheet, Refusal> {
     Ok(sheet)
 }
 
-fn counted(api: &Api, question: &LakeQuestion) -> Result<Sheet, Refusal> {
-    let answer = api.lake.count(question)?;
+fn counted(lake: &dyn Lake, question: &LakeQuestion) -> Result<Sheet, Refusal> {
+    let answer = lake.count(question)?;
     let columns = question.table.columns();
     let mut sheet = Sheet::new(&[]);
     sheet.columns.extend(question.bucket.map(|_| "time".to_owned()));

@@ -7,9 +7,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use komainu_model::Timestamp;
-use komainu_ports::{BatchKey, BatchStored, LakeBatchName, LakeError, RecordsError};
+use komainu_ports::{BatchKey, BatchStored, LakeBatchName, LakeError, LakeRows, RecordsError};
 use tokio::sync::watch;
-use tracing::{error, info, warn};
+use tracing::{debug_span, error, info, warn};
 
 use super::attacks::{self, Told};
 use crate::{Api, events};
@@ -87,7 +87,8 @@ fn catch_up(api: &Api, stopping: &watch::Receiver<bool>) {
 fn try_append(api: &Api, batch: &BatchKey, lines: &[u8], received_at: Timestamp) -> Result<(), LakeError> {
     let Told { rows, lines_left_out, observables_left_out } =
         attacks::told(lines, batch.sensor.name.as_str(), received_at);
-    api.lake.append(&name(batch), &rows)?;
+    let count: usize = rows.iter().map(LakeRows::len).sum();
+    debug_span!("lake.append", komainu.rows = count as i64).in_scope(|| api.lake.append(&name(batch), &rows))?;
     if lines_left_out + observables_left_out > 0
         && let Some(suppressed) = api.roll.attacks_not_counted.take_now()
     {

@@ -352,5 +352,34 @@ fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// Batches, separated by 0x1E.
+#[cfg(fuzzing)]
+pub(super) fn fuzz(bytes: &[u8]) {
+    use komainu_model::{AccountId, Region, ThingName};
+    use komainu_ports::{MemoryRecords, RecordsLimits, SpoolEpoch};
+
+    let scope = Scope {
+        account: AccountId::parse("000000000000").expect("it is an account"),
+        region: Region::parse("local").expect("it is a region"),
+    };
+    let sensor = SensorKey { scope: scope.clone(), name: ThingName::parse("tokyo").expect("it is a name") };
+    let records = Arc::new(MemoryRecords::new(RecordsLimits::default()));
+    for (sequence, lines) in (1..).zip(bytes.split(|byte| *byte == 0x1e)) {
+        let batch = BatchKey { sensor: sensor.clone(), epoch: SpoolEpoch::new(1), sequence };
+        let _ = records.put(&batch, lines, Timestamp::from_unix_seconds(1_800_000_000));
+    }
+    let log = RecordedSessions::new(records);
+    let Ok(latest) = log.latest(&sensor, SAME_TIME_MAX) else { return };
+    assert!(latest.len() <= SAME_TIME_MAX);
+    for summary in latest {
+        let Ok(Looked::Found(record)) = log.find(&scope, summary.session, None) else {
+            panic!("a session that is listed is not found");
+        };
+        assert_eq!(record.summary.session, summary.session);
+        assert!(record.events.len() <= LINES_MAX && record.lines.len() <= LINES_BYTES_MAX);
+        assert!(record.events.is_sorted_by_key(|event| event.at), "what happened is not told in its order");
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use komainu_model::{ClientId, DisconnectReason, ReporterName};
 use komainu_ports::{PeerInfo, StoredMessage, StoredWill};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::Instant;
-use tracing::{debug, warn};
+use tracing::{Span, debug, warn};
 
 use super::Connection;
 use crate::access::{ConnectRequest, Gatekeeper, Refusal};
@@ -177,6 +177,10 @@ pub(super) async fn accept<'a>(
         address: peer.address.ip(),
         version: attached.connections - 1,
     };
+    let span = Span::current();
+    span.record("messaging.client.id", subject.client.as_str());
+    span.record("komainu.connection", subject.session_identifier.as_str());
+    span.record("komainu.thing", access.reporter().as_str());
     let keep_alive_s = match (limits.keep_alive_s_max, connect.keep_alive_s) {
         (0, asked) => asked,
         (longest, 0) if version == Version::V5 => longest,

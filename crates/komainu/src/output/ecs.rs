@@ -4,7 +4,8 @@
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use komainu_model::{MetricValue, Scope, Timestamp, VerificationState, ViolationEvent, ViolationEventType};
+use komainu_api::metric_value_json;
+use komainu_model::{Scope, Timestamp, ViolationEvent, ViolationEventType};
 use komainu_ports::{LakeRows, LakeTable, LakeValue};
 use serde_json::{Map, Value, json};
 
@@ -24,12 +25,6 @@ pub(super) fn alarm(scope: &Scope, event: &ViolationEvent) -> Bytes {
         ViolationEventType::AlarmCleared => "alarm-cleared",
         ViolationEventType::AlarmInvalidated => "alarm-invalidated",
     };
-    let verification = match event.verification {
-        VerificationState::Unknown => "unknown",
-        VerificationState::TruePositive => "true-positive",
-        VerificationState::BenignPositive => "benign-positive",
-        VerificationState::FalsePositive => "false-positive",
-    };
     let mut line = json!({
         "@timestamp": time(event.at),
         "ecs": {"version": ECS_VERSION},
@@ -47,26 +42,14 @@ pub(super) fn alarm(scope: &Scope, event: &ViolationEvent) -> Bytes {
         "rule": {"name": event.behavior.name.to_string(), "ruleset": event.profile.to_string()},
         "device": {"id": event.reporter.to_string()},
         "cloud": {"account": {"id": scope.account.to_string()}, "region": scope.region.to_string()},
-        "komainu": {"metric": event.behavior.metric.as_str(), "verification": verification},
+        "komainu": {"metric": event.behavior.metric.as_str(), "verification": event.verification.as_str()},
     });
     let without_value = line.to_string();
     if let Some(value) = event.value.as_ref() {
-        line["komainu"]["value"] = metric_value(value);
+        line["komainu"]["value"] = metric_value_json(value);
     }
     let whole = line.to_string();
     if whole.len() <= LINE_BYTES_MAX { whole.into() } else { without_value.into() }
-}
-
-fn metric_value(value: &MetricValue) -> Value {
-    match value {
-        MetricValue::Count(count) => json!(count),
-        MetricValue::Number(number) => json!(number),
-        MetricValue::Numbers(numbers) => json!(numbers),
-        MetricValue::Strings(strings) => json!(strings),
-        MetricValue::Ports(ports) => json!(ports),
-        MetricValue::Addresses(addresses) => json!(addresses.iter().map(ToString::to_string).collect::<Vec<_>>()),
-        MetricValue::Matches(matches) => json!(matches.iter().map(ToString::to_string).collect::<Vec<_>>()),
-    }
 }
 
 /// A session of a stranger with a sensor: one row of attacks. What a row does not know is left out.
@@ -162,7 +145,10 @@ pub(super) fn calendar(at: Timestamp) -> String {
 mod tests {
     use std::collections::BTreeSet;
 
-    use komainu_model::{AccountId, Behavior, BehaviorName, Metric, ProfileName, Region, ReporterName, ViolationId};
+    use komainu_model::{
+        AccountId, Behavior, BehaviorName, Metric, MetricValue, ProfileName, Region, ReporterName, VerificationState,
+        ViolationId,
+    };
     use komainu_ports::LakeRowsBuilder;
 
     use super::*;

@@ -6,11 +6,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use komainu_ports::LogBudget;
+use komainu_ports::{ByteStream, LogBudget};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
@@ -46,7 +46,7 @@ enum Way {
     Tls(TlsConnector, ServerName<'static>),
 }
 
-type Stream = Box<dyn AsyncWrite + Send + Unpin>;
+type Stream = Box<dyn ByteStream>;
 
 impl Collector {
     /// Reads an address.
@@ -124,6 +124,19 @@ impl Collector {
     }
 }
 
+/// Whether the collector has closed the connection. The system takes a line for such a connection without an error, and it would
+/// be lost. A collector says nothing: what it says all the same is thrown away.
+async fn has_left(stream: &mut Stream) -> bool {
+    let mut said = [0; 512];
+    loop {
+        match timeout(Duration::ZERO, stream.read(&mut said)).await {
+            Ok(Ok(0) | Err(_)) => return true,
+            Ok(Ok(_)) => {}
+            Err(_nothing) => return false,
+        }
+    }
+}
+
 /// What this machine calls itself, or `-` when that is no word of printable ASCII.
 fn host_name() -> String {
     let name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
@@ -167,6 +180,11 @@ pub(super) async fn send_all(collector: Collector, mut queue: mpsc::Receiver<Lin
 }
 
 async fn send(collector: &Collector, stream: &mut Option<Stream>, framed: &[u8]) -> anyhow::Result<()> {
+    if let Some(open) = stream
+        && has_left(open).await
+    {
+        *stream = None;
+    }
     if stream.is_none() {
         *stream = Some(collector.connect().await?);
         let (host, port) = (&collector.host, collector.port);
@@ -222,6 +240,27 @@ mod tests {
         let mut rest = String::new();
         first.read_to_string(&mut rest).await.unwrap();
         assert!(rest.ends_with("komainu - attack - {\"a\":1}"), "{rest}");
+        sending.await.unwrap();
+        assert_eq!(tally.written.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_said_to_a_collector_that_has_left() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("tcp://{}", listener.local_addr().unwrap());
+        let (way, queue) = mpsc::channel(10);
+        let tally = Arc::new(Tally::default());
+        let sending = tokio::spawn(send_all(Collector::open(&address, None).unwrap(), queue, tally.clone()));
+        for kind in [LineKind::Alarm, LineKind::Attack] {
+            way.send(line(kind)).await.unwrap();
+            let (mut connection, _) = listener.accept().await.unwrap();
+            let mut told = [0; 64];
+            let bytes = connection.read(&mut told).await.unwrap();
+            assert!(bytes > 0, "the line of {kind:?} came to nobody");
+            // Closed before the next line is told.
+            drop(connection);
+        }
+        drop(way);
         sending.await.unwrap();
         assert_eq!(tally.written.load(Ordering::Relaxed), 2);
     }
