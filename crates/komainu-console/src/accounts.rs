@@ -24,6 +24,15 @@ const SIGN_IN_LINK_VALID: Duration = Duration::from_secs(15 * 60);
 /// Links for signing in that count at the same time; a new one takes the place of the oldest.
 const SIGN_IN_LINKS_MAX: usize = 64;
 
+/// Whether anybody signs in with a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PasswordRule {
+    /// Whoever has one.
+    Allowed,
+    /// Nobody: all come through the OpenID provider, or by a link of whoever has the data folder.
+    Refused,
+}
+
 /// Who does something, for the audit trail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct By {
@@ -59,14 +68,34 @@ pub struct Accounts {
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
     url: String,
+    rule: PasswordRule,
     /// Links for signing in that were not used yet: for whom, and until when. They are gone with the server.
     sign_in_links: Mutex<BTreeMap<TokenDigest, (OperatorName, Timestamp)>>,
 }
 
 impl Accounts {
     /// Accounts in this store; `url` is where people reach the console, without a slash at its end.
-    pub fn new(store: Arc<dyn AccountStore>, clock: Arc<dyn Clock>, ids: Arc<dyn IdSource>, url: String) -> Arc<Self> {
-        Arc::new(Self { store, clock, ids, url, sign_in_links: Mutex::default() })
+    pub fn new(
+        store: Arc<dyn AccountStore>,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn IdSource>,
+        url: String,
+        rule: PasswordRule,
+    ) -> Arc<Self> {
+        Arc::new(Self { store, clock, ids, url, rule, sign_in_links: Mutex::default() })
+    }
+
+    /// Where people reach the console, without a slash at its end.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Refuses when nobody signs in with a password.
+    pub(crate) fn ask_for_passwords(&self) -> Result<(), AccountsError> {
+        match self.rule {
+            PasswordRule::Allowed => Ok(()),
+            PasswordRule::Refused => Err(AccountsError::NoPasswords),
+        }
     }
 
     pub(crate) fn store(&self) -> &dyn AccountStore {
@@ -88,10 +117,10 @@ impl Accounts {
         self.store.links(self.clock.now())
     }
 
-    /// A link for the first operator, if there is none yet; earlier ones do not count any more.
+    /// A link for the first operator, if there is none yet and operators have passwords; earlier ones do not count any more.
     pub fn first_link(&self) -> Result<Option<OneTimeLink>, AccountsError> {
         match self.link(&LinkPurpose::First, AuditAction::FirstLink, &By::COMMAND_LINE) {
-            Err(AccountsError::NotFirst) => Ok(None),
+            Err(AccountsError::NotFirst | AccountsError::NoPasswords) => Ok(None),
             link => link.map(Some),
         }
     }
@@ -102,7 +131,7 @@ impl Accounts {
     }
 
     /// Makes somebody an operator at once, with a password that nobody chose; gives the password, which is shown once and not
-    /// kept. Hashes two passwords, which takes some tenths of a second.
+    /// kept. Where nobody signs in with a password, a link for signing in lets them in all the same. Hashes two passwords, which takes some tenths of a second.
     pub fn add(&self, name: &OperatorName, role: Role, by: &By) -> Result<String, AccountsError> {
         let password = hex::encode(&self.ids.secret()[..ADDED_PASSWORD_BYTES]);
         // Nobody else waits for these turns: they are of this moment.
@@ -175,6 +204,7 @@ impl Accounts {
     }
 
     fn link(&self, purpose: &LinkPurpose, action: AuditAction, by: &By) -> Result<OneTimeLink, AccountsError> {
+        self.ask_for_passwords()?;
         let token = hex::encode(self.ids.secret());
         let subject = match purpose {
             LinkPurpose::First => String::new(),

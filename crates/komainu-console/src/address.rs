@@ -25,20 +25,19 @@ pub(crate) fn part(text: &str) -> String {
 
 /// An address or a URL as it is passed on in mails and chats, where nothing makes a link of it.
 pub(crate) fn defanged(text: &str) -> String {
-    let text = match text.strip_prefix("http") {
-        Some(rest) if rest.starts_with("://") || rest.starts_with("s://") => format!("hxxp{rest}"),
-        _ => text.to_owned(),
-    };
-    text.replace('.', "[.]")
+    with_scheme(text, "http", "hxxp").replace('.', "[.]")
 }
 
 /// The same as it was before.
 pub(crate) fn refanged(text: &str) -> String {
-    let text = text.replace("[.]", ".");
-    match text.strip_prefix("hxxp") {
-        Some(rest) => format!("http{rest}"),
-        None => text,
-    }
+    with_scheme(&text.replace("[.]", "."), "hxxp", "http")
+}
+
+/// A text with another scheme, and that with its `s`, wherever a URL begins in it: also within a command.
+fn with_scheme(text: &str, from: &str, to: &str) -> String {
+    ["", "s"]
+        .iter()
+        .fold(text.to_owned(), |text, secure| text.replace(&format!("{from}{secure}://"), &format!("{to}{secure}://")))
 }
 
 #[cfg(test)]
@@ -75,5 +74,7 @@ mod tests {
         check("https://a.example/x.sh", "hxxps://a[.]example/x[.]sh");
         check("http://192.0.2.1/a", "hxxp://192[.]0[.]2[.]1/a");
         check("httpd", "httpd");
+        check("wget http://192.0.2.1/a;curl https://b", "wget hxxp://192[.]0[.]2[.]1/a;curl hxxps://b");
+        check("http://198.51.100.7", "hxxp://198[.]51[.]100[.]7");
     }
 }

@@ -10,6 +10,12 @@ pub(crate) const SESSION: &str = "komainu_session";
 /// Keeps what forms are bound to while nobody is signed in.
 pub(crate) const VISIT: &str = "komainu_visit";
 
+/// Keeps what binds an answer of the OpenID provider to the browser that asked.
+pub(crate) const FLOW: &str = "komainu_arrival";
+
+/// Keeps that somebody signed in with this browser before.
+pub(crate) const BROWSER: &str = "komainu_browser";
+
 /// Keeps the choice between dark and light.
 pub(crate) const THEME: &str = "komainu_theme";
 
@@ -18,9 +24,14 @@ const VALUE_BYTES_MAX: usize = 128;
 
 /// The value of a cookie in the header `Cookie`, if it can be one of ours.
 pub(crate) fn find<'a>(header: &'a str, name: &str) -> Option<&'a str> {
+    find_within(header, name, VALUE_BYTES_MAX)
+}
+
+/// The same for a cookie with other values than secrets.
+pub(crate) fn find_within<'a>(header: &'a str, name: &str, bytes_max: usize) -> Option<&'a str> {
     let values = header.split(';').filter_map(|pair| pair.trim().split_once('='));
     let value = values.into_iter().find(|(of, _)| *of == name)?.1;
-    (value.len() <= VALUE_BYTES_MAX).then_some(value)
+    (value.len() <= bytes_max).then_some(value)
 }
 
 /// The header `Set-Cookie` that makes a browser keep `value`, which is ASCII without separators. No script can read it.

@@ -7,6 +7,8 @@ pub(crate) const LISTENING: &str = "console.listening";
 pub(crate) const SIGNED_IN: &str = "console.signed_in";
 /// Somebody was not let in.
 pub(crate) const SIGN_IN_REFUSED: &str = "console.sign_in_refused";
+/// Somebody does not come in through the OpenID provider.
+pub(crate) const PROVIDER_REFUSED: &str = "console.provider_refused";
 /// Somebody was wrong too often.
 pub(crate) const SIGN_IN_LIMITED: &str = "console.sign_in_limited";
 /// Somebody asked for what they may not.
@@ -20,8 +22,17 @@ pub(crate) const FAILED: &str = "console.failed";
 
 /// All of them, for the test.
 #[cfg(test)]
-const ALL: &[&str] =
-    &[LISTENING, SIGNED_IN, SIGN_IN_REFUSED, SIGN_IN_LIMITED, TRESPASS, LIMIT_REACHED, UNAVAILABLE, FAILED];
+const ALL: &[&str] = &[
+    LISTENING,
+    SIGNED_IN,
+    SIGN_IN_REFUSED,
+    PROVIDER_REFUSED,
+    SIGN_IN_LIMITED,
+    TRESPASS,
+    LIMIT_REACHED,
+    UNAVAILABLE,
+    FAILED,
+];
 
 #[cfg(test)]
 mod tests {

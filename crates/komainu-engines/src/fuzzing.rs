@@ -12,3 +12,9 @@ pub fn hash_list(bytes: &[u8]) {
     let again = HashList::read("list:fuzz".to_owned(), pieces).expect("memory can be read");
     assert_eq!(again, (whole, read), "pieces change nothing");
 }
+
+/// Any bytes as each thing that an OpenID provider says: no panic, nobody is vouched for without a signature, what is said is
+/// bounded, and endpoints are ones that nobody reads along.
+pub fn openid_provider(bytes: &[u8]) {
+    crate::oidc::fuzz(bytes);
+}

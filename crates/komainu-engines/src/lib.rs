@@ -9,6 +9,7 @@ mod folder;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod lookup;
+mod oidc;
 mod records;
 mod sensor_captures;
 mod sensor_records;
@@ -18,6 +19,7 @@ pub use authority::{LocalAuthority, OpenAuthorityError, ServerCertificate};
 pub use courier::{CourierConfig, CourierConfigError, CourierSet, SmtpConfig, SmtpLogin, SmtpTls, WebhookConfig};
 pub use folder::{DataFolder, DataFolderError};
 pub use lookup::{ListProblem, ListRead, LookupConfig, LookupConfigError, RemoteLookup, SampleLookups, lookups};
+pub use oidc::{OidcConfig, OidcConfigError, OidcProvider, check_issuer};
 pub use sensor_captures::FolderCaptures;
 pub use sensor_records::FolderRecords;
 pub use sqlite::{SqliteAccountStore, SqliteSampleStore, SqliteSessionStore, SqliteStore};

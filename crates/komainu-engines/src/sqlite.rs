@@ -64,35 +64,42 @@ fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// The tables of a file that has had one version so far.
+/// The tables of a file.
 struct Tables {
     /// Says in the file whose it is.
     application_id: i32,
-    version: i32,
-    /// The statements that make them.
-    tables: &'static str,
+    /// The steps from an empty file to this version; step `n` leads to `user_version` `n + 1`. A released step is never
+    /// changed.
+    steps: &'static [&'static str],
     /// What the file is called in errors.
     database: &'static str,
     /// What is being done when it cannot be.
     doing: &'static str,
 }
 
-/// Makes the tables of a file that is empty. A file of another version, or of another program, is refused and not touched.
+/// Makes the tables of a file that is empty, and brings those of an earlier version to this one, all in one transaction. A
+/// file of a later version, or of another program, is refused and not touched.
 fn prepare_tables(connection: &mut Connection, wanted: &Tables) -> Result<(), StoreError> {
-    let Tables { application_id, version, tables, database, doing } = *wanted;
+    let Tables { application_id, steps, database, doing } = *wanted;
+    let version = i32::try_from(steps.len()).expect("steps are written by hand");
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed(doing))?;
     let number =
         |pragma| transaction.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0)).map_err(failed(doing));
     let damaged = |reason| Err(StoreError::Damaged { what: database, reason });
-    match (number("application_id")?, number("user_version")?) {
+    let done = match (number("application_id")?, number("user_version")?) {
         found if found == (application_id, version) => return Ok(()),
-        (0, 0) => {}
+        (0, 0) => 0,
+        (known, earlier) if known == application_id && (1..version).contains(&earlier) => {
+            usize::try_from(earlier).expect("it is at least 1")
+        }
         (known, later) if known == application_id => {
             return damaged(format!("its tables have version {later}, this program knows version {version}"));
         }
         _ => return damaged("it belongs to another program".to_owned()),
+    };
+    for step in &steps[done..] {
+        transaction.execute_batch(step).map_err(failed(doing))?;
     }
-    transaction.execute_batch(tables).map_err(failed(doing))?;
     transaction.pragma_update(None, "application_id", application_id).map_err(failed(doing))?;
     transaction.pragma_update(None, "user_version", version).map_err(failed(doing))?;
     transaction.commit().map_err(failed(doing))

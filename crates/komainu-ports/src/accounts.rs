@@ -69,6 +69,41 @@ impl fmt::Debug for TotpSecret {
     }
 }
 
+/// Who somebody is to an OpenID provider. A name may be given to somebody else one day; this never is (OpenID Connect Core
+/// 1.0, section 2, `sub`).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProviderIdentity {
+    /// The provider, as it calls itself: an address of at most [`ISSUER_BYTES_MAX`].
+    pub issuer: String,
+    /// Who, in its words: at most [`SUBJECT_BYTES_MAX`], not empty.
+    pub subject: String,
+}
+
+/// Bytes of a provider's name for itself; they are addresses, and longer ones are none that people configure.
+pub const ISSUER_BYTES_MAX: usize = 512;
+
+/// Bytes of a provider's name for somebody (OpenID Connect Core 1.0, section 2: 255 characters of ASCII).
+pub const SUBJECT_BYTES_MAX: usize = 255;
+
+/// By what an operator shows who they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Credential {
+    /// A password that is kept here.
+    Password(PasswordHash),
+    /// The word of a provider; they have no password and no one-time codes here.
+    Provider(ProviderIdentity),
+}
+
+impl Credential {
+    /// The password, if it is one.
+    pub const fn password(&self) -> Option<&PasswordHash> {
+        match self {
+            Self::Password(password) => Some(password),
+            Self::Provider(_) => None,
+        }
+    }
+}
+
 /// Somebody who uses the console. Nobody is ever removed: names in the audit trail stay those of one person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operator {
@@ -78,8 +113,8 @@ pub struct Operator {
     pub role: Role,
     /// Whether they may come in.
     pub state: OperatorState,
-    /// Their password.
-    pub password: PasswordHash,
+    /// By what they show who they are.
+    pub credential: Credential,
     /// The secret of their one-time codes, if they use them.
     pub totp: Option<TotpSecret>,
     /// The language they chose; without it their browser says.
@@ -102,11 +137,15 @@ pub enum OperatorState {
 /// A change of one operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OperatorChange {
-    /// They may do other things.
+    /// They may do other things. Refused for those who come through a provider: it says what they may do.
     Role(Role),
+    /// Their provider says that they may do other things. This counts for the last admin as well: whoever may do less must not
+    /// come in as somebody who may do more, and the command line can make another admin.
+    ProvidedRole(Role),
     /// They may come in or not. All sessions of a disabled one end.
     State(OperatorState),
-    /// They have another password. All their sessions but this one end.
+    /// They have another password. All their sessions but this one end. Refused, as are codes, for those who come through a
+    /// provider.
     Password(PasswordHash, TokenDigest),
     /// They use one-time codes from now on; the code of this step was used to show it.
     Totp(TotpSecret, TotpStep),
@@ -158,6 +197,17 @@ pub struct Link {
     pub expires_at: Timestamp,
 }
 
+/// Somebody for whom a provider vouches, and who was not here before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Newcomer {
+    /// Who they are to the provider.
+    pub identity: ProviderIdentity,
+    /// The name that they get.
+    pub name: OperatorName,
+    /// What they may do.
+    pub role: Role,
+}
+
 /// Somebody signs in.
 #[derive(Debug, Clone)]
 pub struct NewSession {
@@ -165,8 +215,8 @@ pub struct NewSession {
     pub token: TokenDigest,
     /// Who.
     pub operator: OperatorName,
-    /// The password that was verified. If it is another one by now, nobody comes in.
-    pub password: PasswordHash,
+    /// What was verified. If it is another one by now, nobody comes in.
+    pub credential: Credential,
     /// The step of the one-time code that was verified, if they use codes.
     pub totp_step: Option<TotpStep>,
     /// From where.
@@ -207,6 +257,8 @@ pub enum AuditAction {
     Welcome,
     /// Somebody signed in.
     SignIn,
+    /// Somebody came through the provider.
+    SignInProvider,
     /// Somebody signed out of one browser.
     SignOut,
     /// Somebody ended sessions of theirs in other browsers.
@@ -265,13 +317,14 @@ pub enum AuditAction {
 
 impl AuditAction {
     /// All of them.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::FirstLink,
         Self::Invite,
         Self::Reset,
         Self::SignInLink,
         Self::Welcome,
         Self::SignIn,
+        Self::SignInProvider,
         Self::SignOut,
         Self::EndSessions,
         Self::ChangeRole,
@@ -310,6 +363,7 @@ impl AuditAction {
             Self::SignInLink => "sign-in-link",
             Self::Welcome => "welcome",
             Self::SignIn => "sign-in",
+            Self::SignInProvider => "sign-in-provider",
             Self::SignOut => "sign-out",
             Self::EndSessions => "end-sessions",
             Self::ChangeRole => "change-role",
@@ -348,6 +402,8 @@ pub enum Actor {
     Operator(OperatorName),
     /// Whoever has the data folder, on the command line; or the server itself at its start.
     CommandLine,
+    /// The OpenID provider, by what it said of somebody.
+    Provider,
     /// Somebody who was not signed in.
     Stranger,
 }
@@ -445,8 +501,17 @@ pub trait AccountStore: Send + Sync {
     /// All operators, in the order of their names.
     fn operators(&self) -> Result<Vec<Operator>, AccountsError>;
 
+    /// Whoever this is to a provider, if they were here before.
+    fn operator_of(&self, identity: &ProviderIdentity) -> Result<Option<Operator>, AccountsError>;
+
+    /// Makes somebody an operator because a provider vouches for them. A name that somebody has is refused, whoever that is.
+    fn admit(&self, newcomer: &Newcomer, audit: &AuditEntry) -> Result<Operator, AccountsError>;
+
+    /// The secret by which the console knows browsers again; `fresh` becomes it when there is none.
+    fn browser_secret(&self, fresh: [u8; 32]) -> Result<[u8; 32], AccountsError>;
+
     /// Keeps a link; it replaces an earlier one for the same name. Refused are: one for the first operator when there is
-    /// one, an invitation of somebody who is one, a reset for somebody who is none.
+    /// one, an invitation of somebody who is one, a reset for somebody who is none or comes through a provider.
     fn put_link(&self, token: TokenDigest, purpose: &LinkPurpose, audit: &AuditEntry) -> Result<Link, AccountsError>;
 
     /// A link that counts.
@@ -464,7 +529,7 @@ pub trait AccountStore: Send + Sync {
         audit: &AuditEntry,
     ) -> Result<Operator, AccountsError>;
 
-    /// Changes an operator. The last enabled admin stays one.
+    /// Changes an operator. The last enabled admin stays one, unless their provider says otherwise.
     fn change_operator(
         &self,
         name: &OperatorName,
@@ -520,6 +585,14 @@ pub enum AccountsError {
     /// a link would spare them their codes.
     #[error("operator {0} cannot sign in with this")]
     NotLetIn(OperatorName),
+    /// The operator comes through a provider, which says what they may do; they have no password and no codes here.
+    #[error(
+        "operator {0} signs in through the OpenID provider, which says what they may do; they have no password here"
+    )]
+    OfProvider(OperatorName),
+    /// Nobody signs in with a password.
+    #[error("nobody signs in with a password here (console.oidc.passwords)")]
+    NoPasswords,
     /// As many operators and links are there as may be.
     #[error("there are {0} operators and links, and no more may be")]
     Full(usize),

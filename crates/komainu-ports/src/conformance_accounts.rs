@@ -8,8 +8,9 @@ use std::time::Duration;
 use komainu_model::{Language, OperatorName, Role, Timestamp};
 
 use crate::accounts::{
-    AccountLimits, AccountStore, AccountsError, Actor, AuditAction, AuditEntry, AuditOutcome, LinkPurpose, NewSession,
-    Operator, OperatorChange, OperatorState, PasswordHash, TokenDigest, TotpSecret, TotpStep,
+    AccountLimits, AccountStore, AccountsError, Actor, AuditAction, AuditEntry, AuditOutcome, Credential, LinkPurpose,
+    NewSession, Newcomer, Operator, OperatorChange, OperatorState, PasswordHash, ProviderIdentity, TokenDigest,
+    TotpSecret, TotpStep,
 };
 
 /// Checks everything that does not need a medium; `new` makes an empty store.
@@ -29,6 +30,12 @@ pub fn check_account_store(new: &dyn Fn(AccountLimits) -> Box<dyn AccountStore>)
     another_password_ends_other_sessions(&*with_defaults());
     sessions_are_ended_by_their_owner(&*with_defaults());
     a_language_is_kept(&*with_defaults());
+    a_provider_brings_somebody_new(&*with_defaults());
+    a_provider_links_nobody(&*with_defaults());
+    a_provider_says_the_role(&*with_defaults());
+    who_comes_through_a_provider_has_no_password(&*with_defaults());
+    somebody_new_comes_once_even_if_two_come_at_once(&*with_defaults());
+    browsers_are_known_by_one_secret(&*with_defaults());
     the_audit_trail_is_read_backwards(&*with_defaults());
     holds_its_bounds(&*new(AccountLimits {
         operators_max: 2,
@@ -51,6 +58,8 @@ pub fn check_durable_account_store(open: &dyn Fn(AccountLimits) -> Box<dyn Accou
     let totp = OperatorChange::Totp(secret(), TotpStep(100));
     store.change_operator(&name("aiko"), &totp, &entry(6, AuditAction::AddTotp, "aiko")).unwrap();
     begin(&*store, 1, 7, Some(101)).unwrap();
+    store.admit(&newcomer("mei", "1"), &entry(7, AuditAction::Welcome, "mei")).unwrap();
+    let secret = store.browser_secret([1; 32]).unwrap();
     let seen = |store: &dyn AccountStore| {
         let (operators, links) = (store.operators().unwrap(), store.links(at(8)).unwrap());
         let (session, trail) = (store.session(&token(1), at(8)).unwrap(), store.audit(None, 100).unwrap());
@@ -60,6 +69,8 @@ pub fn check_durable_account_store(open: &dyn Fn(AccountLimits) -> Box<dyn Accou
     drop(store);
     let store = open(AccountLimits::default());
     assert_eq!(seen(&*store), before, "reopening changed what is kept");
+    assert_eq!(store.browser_secret([2; 32]).unwrap(), secret);
+    assert_eq!(store.operator_of(&identity("1")).unwrap().unwrap().name, name("mei"));
     begin(&*store, 2, 9, Some(101)).unwrap_err();
     begin(&*store, 2, 9, Some(102)).unwrap();
 }
@@ -115,6 +126,14 @@ fn another(store: &dyn AccountStore, who: &str, role: Role) {
     store.use_link(&token(41), &name(who), &hash("first"), &entry(2, AuditAction::Welcome, who)).unwrap();
 }
 
+fn identity(subject: &str) -> ProviderIdentity {
+    ProviderIdentity { issuer: "https://id.example".to_owned(), subject: subject.to_owned() }
+}
+
+fn newcomer(who: &str, subject: &str) -> Newcomer {
+    Newcomer { identity: identity(subject), name: name(who), role: Role::Analyst }
+}
+
 fn begin(store: &dyn AccountStore, number: u8, seconds: i64, step: Option<u64>) -> Result<(), AccountsError> {
     begin_with(store, number, seconds, "first", step)
 }
@@ -129,7 +148,7 @@ fn begin_with(
     let new = NewSession {
         token: token(number),
         operator: name("aiko"),
-        password: hash(password),
+        credential: Credential::Password(hash(password)),
         totp_step: step.map(TotpStep),
         address: address(),
         agent: "a browser".to_owned(),
@@ -155,7 +174,7 @@ fn the_first_operator_is_an_admin(store: &dyn AccountStore) {
         name: name("aiko"),
         role: Role::Admin,
         state: OperatorState::Enabled,
-        password: hash("first"),
+        credential: Credential::Password(hash("first")),
         totp: None,
         language: None,
         created_at: at(3),
@@ -224,7 +243,8 @@ fn a_reset_ends_codes_and_sessions(store: &dyn AccountStore) {
     assert!(store.session(&token(1), at(4)).unwrap().is_some(), "nothing ends before the link is used");
     let done = entry(5, AuditAction::Welcome, "aiko");
     let operator = store.use_link(&token(2), &name("aiko"), &hash("second"), &done).unwrap();
-    assert_eq!((operator.role, operator.password, operator.totp), (Role::Admin, hash("second"), None));
+    let second = Credential::Password(hash("second"));
+    assert_eq!((operator.role, operator.credential, operator.totp), (Role::Admin, second, None));
     assert_eq!(operator.created_at, at(1));
     assert_eq!(store.session(&token(1), at(5)).unwrap(), None);
     begin_with(store, 3, 6, "second", None).unwrap();
@@ -308,7 +328,7 @@ fn what_was_verified_must_still_hold(store: &dyn AccountStore) {
     let nobody = NewSession {
         token: token(1),
         operator: name("eve"),
-        password: hash("first"),
+        credential: Credential::Password(hash("first")),
         totp_step: None,
         address: address(),
         agent: String::new(),
@@ -368,11 +388,117 @@ fn a_language_is_kept(store: &dyn AccountStore) {
     }
 }
 
+fn a_provider_brings_somebody_new(store: &dyn AccountStore) {
+    first(store);
+    assert_eq!(store.operator_of(&identity("1")).unwrap(), None);
+    let operator = store.admit(&newcomer("mei", "1"), &entry(5, AuditAction::Welcome, "mei analyst")).unwrap();
+    let expected = Operator {
+        name: name("mei"),
+        role: Role::Analyst,
+        state: OperatorState::Enabled,
+        credential: Credential::Provider(identity("1")),
+        totp: None,
+        language: None,
+        created_at: at(5),
+        signed_in_at: None,
+    };
+    assert_eq!(operator, expected);
+    assert_eq!(store.operator_of(&identity("1")).unwrap(), Some(expected.clone()));
+    assert_eq!(store.operator(&name("mei")).unwrap(), Some(expected));
+    assert_eq!(store.operator_of(&identity("2")).unwrap(), None);
+    let elsewhere = ProviderIdentity { issuer: "https://other.example".to_owned(), ..identity("1") };
+    assert_eq!(store.operator_of(&elsewhere).unwrap(), None, "the same word of another provider is somebody else");
+    assert_eq!(store.audit(None, 1).unwrap()[0].1, entry(5, AuditAction::Welcome, "mei analyst"));
+    begin_as(store, 1, 6, "mei", identity("1")).unwrap();
+    assert!(matches!(begin_as(store, 2, 6, "mei", identity("2")), Err(AccountsError::NotLetIn(_))));
+    assert!(matches!(begin_as(store, 2, 6, "aiko", identity("1")), Err(AccountsError::NotLetIn(_))));
+    assert_eq!(store.session(&token(1), at(6)).unwrap().unwrap().1.name, name("mei"));
+    change(store, "mei", &OperatorChange::State(OperatorState::Disabled)).unwrap();
+    assert_eq!(store.session(&token(1), at(7)).unwrap(), None);
+    assert!(matches!(begin_as(store, 2, 7, "mei", identity("1")), Err(AccountsError::NotLetIn(_))));
+}
+
+fn a_provider_links_nobody(store: &dyn AccountStore) {
+    first(store);
+    let admit =
+        |who: &str, subject: &str| store.admit(&newcomer(who, subject), &entry(5, AuditAction::Welcome, who)).map(drop);
+    assert!(matches!(admit("aiko", "1"), Err(AccountsError::Exists(_))));
+    admit("mei", "1").unwrap();
+    assert!(matches!(admit("mei", "2"), Err(AccountsError::Exists(_))), "a name stays that of one person");
+    assert!(matches!(admit("other", "1"), Err(AccountsError::Exists(_))), "one person has one name");
+    assert_eq!(store.operators().unwrap().len(), 2);
+}
+
+fn a_provider_says_the_role(store: &dyn AccountStore) {
+    first(store);
+    store.admit(&newcomer("mei", "1"), &entry(5, AuditAction::Welcome, "mei")).unwrap();
+    let of_provider = |role| OperatorChange::ProvidedRole(role);
+    assert!(matches!(change(store, "mei", &OperatorChange::Role(Role::Viewer)), Err(AccountsError::OfProvider(_))));
+    change(store, "mei", &of_provider(Role::Admin)).unwrap();
+    assert_eq!(store.operator(&name("mei")).unwrap().unwrap().role, Role::Admin);
+    change(store, "aiko", &OperatorChange::Role(Role::Viewer)).unwrap();
+    // The last admin may do less when their provider says so.
+    change(store, "mei", &of_provider(Role::Viewer)).unwrap();
+    assert_eq!(store.operator(&name("mei")).unwrap().unwrap().role, Role::Viewer);
+    assert!(change(store, "aiko", &of_provider(Role::Admin)).is_err(), "no provider speaks for aiko");
+}
+
+fn who_comes_through_a_provider_has_no_password(store: &dyn AccountStore) {
+    first(store);
+    store.admit(&newcomer("mei", "1"), &entry(5, AuditAction::Welcome, "mei")).unwrap();
+    let reset = LinkPurpose::Reset { name: name("mei") };
+    let link = store.put_link(token(3), &reset, &entry(6, AuditAction::Reset, "mei"));
+    assert!(matches!(link, Err(AccountsError::OfProvider(_))));
+    let refused = [OperatorChange::Password(hash("p"), token(9)), OperatorChange::Totp(secret(), TotpStep(1))];
+    for refused in refused {
+        assert!(matches!(change(store, "mei", &refused), Err(AccountsError::OfProvider(_))), "{refused:?}");
+    }
+    change(store, "mei", &OperatorChange::Language(Some(Language::Japanese))).unwrap();
+}
+
+fn somebody_new_comes_once_even_if_two_come_at_once(store: &dyn AccountStore) {
+    first(store);
+    let admit = |number: usize| {
+        let newcomer = newcomer(&format!("mei-{number}"), "1");
+        store.admit(&newcomer, &entry(5, AuditAction::Welcome, "")).is_ok()
+    };
+    let came = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|number| scope.spawn(move || admit(number))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).filter(|came| *came).count()
+    });
+    assert_eq!(came, 1);
+}
+
+fn browsers_are_known_by_one_secret(store: &dyn AccountStore) {
+    assert_eq!(store.browser_secret([1; 32]).unwrap(), [1; 32]);
+    assert_eq!(store.browser_secret([2; 32]).unwrap(), [1; 32]);
+}
+
+/// Begins a session of somebody for whom a provider vouches.
+fn begin_as(
+    store: &dyn AccountStore,
+    number: u8,
+    seconds: i64,
+    who: &str,
+    identity: ProviderIdentity,
+) -> Result<(), AccountsError> {
+    let new = NewSession {
+        token: token(number),
+        operator: name(who),
+        credential: Credential::Provider(identity),
+        totp_step: None,
+        address: address(),
+        agent: "a browser".to_owned(),
+    };
+    store.begin_session(&new, &entry(seconds, AuditAction::SignInProvider, who))
+}
+
 fn the_audit_trail_is_read_backwards(store: &dyn AccountStore) {
     let lines = AuditAction::ALL.into_iter().enumerate().map(|(number, action)| AuditEntry {
-        actor: match number % 3 {
+        actor: match number % 4 {
             0 => Actor::Operator(name("aiko")),
             1 => Actor::CommandLine,
+            2 => Actor::Provider,
             _ => Actor::Stranger,
         },
         address: (number % 2 == 0).then(address),
@@ -409,6 +535,8 @@ fn holds_its_bounds(store: &dyn AccountStore) {
     first(store);
     store.put_link(token(1), &invitation("ken", Role::Viewer), &entry(2, AuditAction::Invite, "ken")).unwrap();
     let full = store.put_link(token(2), &invitation("eve", Role::Viewer), &entry(2, AuditAction::Invite, "eve"));
+    assert!(matches!(full, Err(AccountsError::Full(2))));
+    let full = store.admit(&newcomer("mei", "1"), &entry(2, AuditAction::Welcome, "mei"));
     assert!(matches!(full, Err(AccountsError::Full(2))));
     // Another link for the same name takes no further place.
     store.put_link(token(2), &invitation("ken", Role::Viewer), &entry(3, AuditAction::Invite, "ken")).unwrap();

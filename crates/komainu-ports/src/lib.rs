@@ -30,6 +30,7 @@ mod delivery;
 mod directory;
 mod fleet;
 mod gate;
+mod identity_provider;
 mod indicators;
 mod lake;
 mod lake_feed;
@@ -64,8 +65,9 @@ use std::pin::Pin;
 pub use access_keys::{ACCESS_KEYS_MAX, AccessKeyError, AccessKeys, ListedAccessKey};
 pub use accounts::{
     AUDIT_SUBJECT_BYTES_MAX, AccountLimits, AccountStore, AccountsError, Actor, AuditAction, AuditEntry, AuditNumber,
-    AuditOutcome, AuditSize, Link, LinkPurpose, NewSession, Operator, OperatorChange, OperatorState, PasswordHash,
-    Session, TokenDigest, TotpSecret, TotpStep,
+    AuditOutcome, AuditSize, Credential, ISSUER_BYTES_MAX, Link, LinkPurpose, NewSession, Newcomer, Operator,
+    OperatorChange, OperatorState, PasswordHash, ProviderIdentity, SUBJECT_BYTES_MAX, Session, TokenDigest, TotpSecret,
+    TotpStep,
 };
 pub use authority::{Authority, AuthorityError, CertificateSubject, IssuedCertificate, IssuedKeyPair};
 pub use broker::{
@@ -81,6 +83,9 @@ pub use fleet::{
 };
 pub use gate::{
     DatagramLegs, DeviceGate, GateError, PacketFate, ResetEnd, ResetNews, ResetNewsKind, StrangersDatagram, ToldPacket,
+};
+pub use identity_provider::{
+    CodeAnswer, IdentityProvider, ProviderError, SignInRequest, TokenFault, VOUCHED_VALUES_MAX, Vouched,
 };
 pub use indicators::{CONTACTS_PER_DEVICE_MAX, IndicatorKind, IndicatorSink, IndicatorStore, SightingQuery};
 pub use lake::{
@@ -129,7 +134,9 @@ pub use store::{
     ActiveViolationQuery, AlarmCounts, AlarmTotals, CriteriaKind, DatapointQuery, Page, PageToken, Paged, Pruned,
     Store, StoreError, ViolationEventQuery, ViolationLife,
 };
-pub use topic_desk::{DeliveryContent, DeliverySummary, SubscriptionSummary, TopicDesk, TopicDeskError, TopicSummary};
+pub use topic_desk::{
+    DeliveryContent, DeliverySummary, SubscriptionSummary, TopicDesk, TopicDeskError, TopicRefusal, TopicSummary,
+};
 pub use triage::{MemoryTriage, StaticReport, Triage, TriageError, TriageLevel};
 pub use vitals::{
     DeliveryCounts, DiskVitals, GatewayVitals, KeeperVitals, Kept, KeptWhat, LaboratoryState, Listener, ListenerWish,

@@ -6,8 +6,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use komainu_model::{OperatorName, Role, Timestamp};
 
 use crate::accounts::{
-    AccountLimits, AccountStore, AccountsError, Actor, AuditEntry, AuditNumber, AuditSize, Link, LinkPurpose,
-    NewSession, Operator, OperatorChange, OperatorState, PasswordHash, Session, TokenDigest, TotpStep,
+    AccountLimits, AccountStore, AccountsError, Actor, AuditEntry, AuditNumber, AuditSize, Credential, Link,
+    LinkPurpose, NewSession, Newcomer, Operator, OperatorChange, OperatorState, PasswordHash, ProviderIdentity,
+    Session, TokenDigest, TotpStep,
 };
 
 /// An [`AccountStore`] that is forgotten when it is dropped.
@@ -25,6 +26,7 @@ struct Kept {
     sessions: BTreeMap<TokenDigest, Session>,
     audit: BTreeMap<AuditNumber, AuditEntry>,
     audit_last: u64,
+    browser_secret: Option<[u8; 32]>,
 }
 
 impl MemoryAccounts {
@@ -56,7 +58,7 @@ impl Kept {
                 strangers += 1;
                 strangers > limits.audit_strangers_max
             }
-            Actor::Operator(_) | Actor::CommandLine => {
+            Actor::Operator(_) | Actor::CommandLine | Actor::Provider => {
                 others += 1;
                 others > limits.audit_entries_max
             }
@@ -65,6 +67,17 @@ impl Kept {
         for number in over {
             self.audit.remove(&number);
         }
+    }
+
+    fn of_provider(&self, identity: &ProviderIdentity) -> Option<&Operator> {
+        let is_it = |operator: &&Operator| matches!(&operator.credential, Credential::Provider(of) if of == identity);
+        self.operators.values().find(is_it)
+    }
+
+    /// Operators, and invitations that wait.
+    fn places_taken(&self) -> usize {
+        let invited = |link: &&Link| matches!(link.purpose, LinkPurpose::Invitation { .. });
+        self.operators.len() + self.links.values().filter(invited).count()
     }
 
     fn other_admins(&self, name: &OperatorName) -> bool {
@@ -83,6 +96,38 @@ impl AccountStore for MemoryAccounts {
         Ok(self.kept().operators.values().cloned().collect())
     }
 
+    fn operator_of(&self, identity: &ProviderIdentity) -> Result<Option<Operator>, AccountsError> {
+        Ok(self.kept().of_provider(identity).cloned())
+    }
+
+    fn admit(&self, newcomer: &Newcomer, audit: &AuditEntry) -> Result<Operator, AccountsError> {
+        let kept = &mut *self.kept();
+        let Newcomer { identity, name, role } = newcomer;
+        if kept.operators.contains_key(name) || kept.of_provider(identity).is_some() {
+            return Err(AccountsError::Exists(name.clone()));
+        }
+        if kept.places_taken() >= self.limits.operators_max {
+            return Err(AccountsError::Full(self.limits.operators_max));
+        }
+        let operator = Operator {
+            name: name.clone(),
+            role: *role,
+            state: OperatorState::Enabled,
+            credential: Credential::Provider(identity.clone()),
+            totp: None,
+            language: None,
+            created_at: audit.at,
+            signed_in_at: None,
+        };
+        kept.operators.insert(name.clone(), operator.clone());
+        kept.note(audit, &self.limits);
+        Ok(operator)
+    }
+
+    fn browser_secret(&self, fresh: [u8; 32]) -> Result<[u8; 32], AccountsError> {
+        Ok(*self.kept().browser_secret.get_or_insert(fresh))
+    }
+
     fn put_link(&self, token: TokenDigest, purpose: &LinkPurpose, audit: &AuditEntry) -> Result<Link, AccountsError> {
         let kept = &mut *self.kept();
         match purpose {
@@ -90,15 +135,15 @@ impl AccountStore for MemoryAccounts {
             LinkPurpose::Invitation { name, .. } if kept.operators.contains_key(name) => {
                 return Err(AccountsError::Exists(name.clone()));
             }
-            LinkPurpose::Reset { name } if !kept.operators.contains_key(name) => {
-                return Err(AccountsError::Missing(name.clone()));
-            }
-            LinkPurpose::First | LinkPurpose::Invitation { .. } | LinkPurpose::Reset { .. } => {}
+            LinkPurpose::Reset { name } => match kept.operators.get(name).map(|operator| &operator.credential) {
+                None => return Err(AccountsError::Missing(name.clone())),
+                Some(Credential::Provider(_)) => return Err(AccountsError::OfProvider(name.clone())),
+                Some(Credential::Password(_)) => {}
+            },
+            LinkPurpose::First | LinkPurpose::Invitation { .. } => {}
         }
         kept.links.retain(|_, link| link.expires_at > audit.at && link.purpose.name() != purpose.name());
-        let invited = |link: &&Link| matches!(link.purpose, LinkPurpose::Invitation { .. });
-        let places = kept.operators.len() + kept.links.values().filter(invited).count();
-        if matches!(purpose, LinkPurpose::Invitation { .. }) && places >= self.limits.operators_max {
+        if matches!(purpose, LinkPurpose::Invitation { .. }) && kept.places_taken() >= self.limits.operators_max {
             return Err(AccountsError::Full(self.limits.operators_max));
         }
         let link = Link { purpose: purpose.clone(), expires_at: audit.at.plus(self.limits.link_valid) };
@@ -146,7 +191,7 @@ impl AccountStore for MemoryAccounts {
                 name: name.clone(),
                 role,
                 state: OperatorState::Enabled,
-                password: password.clone(),
+                credential: Credential::Password(password.clone()),
                 totp: None,
                 language: None,
                 created_at: audit.at,
@@ -157,7 +202,7 @@ impl AccountStore for MemoryAccounts {
         kept.totp_steps.remove(name);
         kept.sessions.retain(|_, session| session.operator != *name);
         let operator = kept.operators.get_mut(name).ok_or_else(|| AccountsError::Missing(name.clone()))?;
-        operator.password = password.clone();
+        operator.credential = Credential::Password(password.clone());
         operator.totp = None;
         let operator = operator.clone();
         kept.note(audit, &self.limits);
@@ -173,15 +218,20 @@ impl AccountStore for MemoryAccounts {
         let kept = &mut *self.kept();
         let has_other_admins = kept.other_admins(name);
         let operator = kept.operators.get_mut(name).ok_or_else(|| AccountsError::Missing(name.clone()))?;
+        let is_of_provider = matches!(operator.credential, Credential::Provider(_));
         let is_last = operator.role == Role::Admin && operator.state == OperatorState::Enabled && !has_other_admins;
         match change {
+            OperatorChange::Role(_) | OperatorChange::Password(..) | OperatorChange::Totp(..) if is_of_provider => {
+                return Err(AccountsError::OfProvider(name.clone()));
+            }
+            OperatorChange::ProvidedRole(_) if !is_of_provider => return Err(AccountsError::NotLetIn(name.clone())),
             OperatorChange::Role(role) if is_last && *role != Role::Admin => {
                 return Err(AccountsError::LastAdmin(name.clone()));
             }
             OperatorChange::State(OperatorState::Disabled) if is_last => {
                 return Err(AccountsError::LastAdmin(name.clone()));
             }
-            OperatorChange::Role(role) => operator.role = *role,
+            OperatorChange::Role(role) | OperatorChange::ProvidedRole(role) => operator.role = *role,
             OperatorChange::State(state) => {
                 operator.state = *state;
                 if *state == OperatorState::Disabled {
@@ -189,7 +239,7 @@ impl AccountStore for MemoryAccounts {
                 }
             }
             OperatorChange::Password(password, token) => {
-                operator.password = password.clone();
+                operator.credential = Credential::Password(password.clone());
                 kept.sessions.retain(|kept, session| session.operator != *name || kept == token);
             }
             OperatorChange::Totp(secret, step) => {
@@ -211,7 +261,7 @@ impl AccountStore for MemoryAccounts {
         let name = &new.operator;
         let refused = || AccountsError::NotLetIn(name.clone());
         let operator = kept.operators.get_mut(name).ok_or_else(refused)?;
-        let is_same = operator.password == new.password && operator.totp.is_some() == new.totp_step.is_some();
+        let is_same = operator.credential == new.credential && operator.totp.is_some() == new.totp_step.is_some();
         if operator.state == OperatorState::Disabled || !is_same {
             return Err(refused());
         }

@@ -15,6 +15,7 @@ use crate::console::ConsoleSection;
 use crate::outpost::{OutpostSection, OutpostsSection};
 use crate::output::OutputSection;
 use crate::publications::StatisticsSection;
+use crate::traces::TracesSection;
 
 /// The prefix of environment variables that set configuration keys.
 const VARIABLE_PREFIX: &str = "KOMAINU__";
@@ -46,6 +47,7 @@ pub(crate) struct Config {
     pub(crate) outpost: OutpostSection,
     pub(crate) sandbox: SandboxSection,
     pub(crate) lab: LabSection,
+    pub(crate) traces: TracesSection,
     pub(crate) log: Log,
 }
 
@@ -213,6 +215,17 @@ pub(crate) struct Smtp {
     pub(crate) extra_roots_file: Option<PathBuf>,
     /// The sender's address. Its name is the topic's display name.
     pub(crate) from: String,
+    /// In which language mails speak to people.
+    pub(crate) language: MailLanguage,
+}
+
+/// In which language mails speak to people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum MailLanguage {
+    #[serde(rename = "en")]
+    English,
+    #[serde(rename = "ja")]
+    Japanese,
 }
 
 /// How the connection to the mail server is encrypted.
@@ -499,6 +512,7 @@ impl Default for Smtp {
             password_file: None,
             extra_roots_file: None,
             from: "komainu@localhost".into(),
+            language: MailLanguage::English,
         }
     }
 }
@@ -667,6 +681,7 @@ fn check(table: &toml::Table) -> anyhow::Result<Config> {
     config.console.check()?;
     config.lab.check()?;
     config.output.check()?;
+    config.traces.check()?;
     check_capture(&config.sensor.capture)?;
     check_fetch(&config.sensor.fetch)?;
     config.sensor.outposts.check(config.sensor.devices.is_some())?;
@@ -782,6 +797,19 @@ mod tests {
             ("[console]\nurl = \"console.example\"\n", &[], "console.url"),
             ("[console]\nurl = \"https://a/b\"\n", &[], "console.url"),
             ("[console]\nlisten = \"8460\"\n", &[], "invalid socket address"),
+            ("[console.oidc]\nclient_id = \"a\"\n", &[], "console.oidc.issuer is missing"),
+            ("[console.oidc]\nissuer = \"https://a\"\n", &[], "console.oidc.client_id"),
+            ("[console.oidc]\nissuer = \"http://id.example\"\n", &[], "console.oidc.issuer is not usable"),
+            ("[console.oidc]\nissuer = \"https://id.example?a\"\n", &[], "console.oidc.issuer is not usable"),
+            (&oidc(""), &[], "nobody could come in: set console.oidc.roles"),
+            (&oidc("client_secret = \"s\""), &[], "unknown field `client_secret`"),
+            (&oidc("default_role = \"root\""), &[], "unknown variant `root`"),
+            (&oidc("default_role = \"viewer\"\nscopes = [\"profile\"]"), &[], "console.oidc.scopes"),
+            (&oidc("default_role = \"viewer\"\nname = \"\""), &[], "console.oidc.name"),
+            (&oidc("default_role = \"viewer\"\nroles_claim = \"\""), &[], "console.oidc.roles_claim"),
+            (&oidc("roles = { viewer = [\"a\"], admin = [\"a\"] }"), &[], "\"a\" gives two roles"),
+            (&oidc("roles = { viewer = [\"\"] }"), &[], "console.oidc.roles: \"\""),
+            (&oidc("roles = { root = [\"a\"] }"), &[], "root"),
             ("[lab]\nvirustotal_key = \"secret\"\n", &[], "unknown field `virustotal_key`"),
             ("[lab]\nmalwarebazaar_pause_s = 86401\n", &[], "lab.malwarebazaar_pause_s"),
             ("[sensor.fetch]\ntimeout_s = 0\n", &[], "sensor.fetch.timeout_s"),
@@ -789,6 +817,20 @@ mod tests {
             let error = load_from(file, variables, Vec::new()).unwrap_err();
             assert!(error.contains(expected), "{file:?} {variables:?}: {error}");
         }
+    }
+
+    /// A configuration of a provider with these keys.
+    fn oidc(keys: &str) -> String {
+        format!("[console.oidc]\nissuer = \"https://id.example\"\nclient_id = \"komainu\"\n{keys}\n")
+    }
+
+    #[test]
+    fn a_provider_is_configured() {
+        let file = oidc("passwords = false\n[console.oidc.roles]\nviewer = [\"staff\"]\nadmin = [\"ops\", \"root\"]");
+        let config = load_from(&file, &[("KOMAINU__CONSOLE__OIDC__NAME", "Example")], Vec::new()).unwrap();
+        let shown = toml::to_string(&config).unwrap();
+        assert_eq!(load_from(&shown, &[], Vec::new()).unwrap(), config);
+        assert_eq!((config.console.oidc.name.as_str(), config.console.oidc.roles.len()), ("Example", 2));
     }
 
     #[test]

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use crate::oidc::OidcSection;
+
 /// Where the console listens when nobody says otherwise: on this machine only, on a port of its own that ordinary users may
 /// open, no service is registered for, and that reminds of 8443.
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8460);
@@ -31,11 +33,20 @@ pub(crate) struct ConsoleSection {
     pub(crate) url: Option<String>,
     /// Addresses of proxies in front of it.
     pub(crate) proxies: Vec<IpAddr>,
+    /// Through whom operators sign in, besides passwords.
+    pub(crate) oidc: OidcSection,
 }
 
 impl Default for ConsoleSection {
     fn default() -> Self {
-        Self { run: true, listen: DEFAULT_LISTEN, tls: false, url: None, proxies: Vec::new() }
+        Self {
+            run: true,
+            listen: DEFAULT_LISTEN,
+            tls: false,
+            url: None,
+            proxies: Vec::new(),
+            oidc: OidcSection::default(),
+        }
     }
 }
 
@@ -51,7 +62,7 @@ impl ConsoleSection {
         if self.proxies.len() > PROXIES_MAX {
             bail!("console.proxies has more than {PROXIES_MAX} addresses");
         }
-        Ok(())
+        self.oidc.check()
     }
 
     /// Where people reach it; `host` is what this server is called.
@@ -113,6 +124,13 @@ pub(crate) async fn open(
     let mut says = vec![format!("  console        {}", section.url(host))];
     if !section.tls && section.url.is_none() && !section.listen.ip().is_loopback() {
         says.push("  INSECURE       passwords travel without encryption: set console.tls (docs/console.md)".to_owned());
+    }
+    if let Some(issuer) = &section.oidc.issuer {
+        says.push(format!(
+            "  sign-in        {} ({issuer}), redirect URL {}/oidc/callback",
+            section.oidc.name,
+            section.url(host)
+        ));
     }
     if let Some(link) = first_link {
         says.push(

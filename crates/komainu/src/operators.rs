@@ -5,7 +5,7 @@ use std::fmt;
 use clap::{Subcommand, ValueEnum};
 use komainu_console::{Accounts, By, OneTimeLink};
 use komainu_model::{OperatorName, Role};
-use komainu_ports::{Link, LinkPurpose, Operator, OperatorState};
+use komainu_ports::{Credential, Link, LinkPurpose, Operator, OperatorState};
 use serde::{Deserialize, Serialize};
 
 use crate::admin::{AdminReply, AdminRequest, calendar_time};
@@ -80,7 +80,8 @@ pub(crate) enum OperatorsCommand {
 }
 
 /// A role, as it is named on the command line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum RoleName {
     /// Looks.
     Viewer,
@@ -141,6 +142,8 @@ pub(crate) struct OperatorLine {
     pub(crate) role: String,
     pub(crate) is_enabled: bool,
     pub(crate) has_codes: bool,
+    /// The provider through which they sign in, as it calls itself; none for those with a password.
+    pub(crate) provider: Option<String>,
     pub(crate) signed_in_unix_s: Option<i64>,
 }
 
@@ -167,13 +170,16 @@ impl fmt::Display for OperatorsReply {
                 if operators.is_empty() {
                     writeln!(f, "no operators; `komainu serve` prints a link for the first one")?;
                 } else {
-                    writeln!(f, "{:<32} {:<8} {:<9} {:<6} SIGNED IN LAST (UTC)", "NAME", "ROLE", "STATE", "CODES")?;
+                    let (name, role, state, codes) = ("NAME", "ROLE", "STATE", "CODES");
+                    writeln!(f, "{name:<32} {role:<8} {state:<9} {codes:<6} {:<20} BY", "SIGNED IN LAST (UTC)")?;
                 }
                 for operator in operators {
                     let state = if operator.is_enabled { "enabled" } else { "disabled" };
                     let codes = if operator.has_codes { "yes" } else { "no" };
                     let signed_in = operator.signed_in_unix_s.map_or("never".to_owned(), calendar_time);
-                    writeln!(f, "{:<32} {:<8} {state:<9} {codes:<6} {signed_in}", operator.name, operator.role)?;
+                    let (name, role) = (&operator.name, &operator.role);
+                    let by = operator.provider.as_deref().unwrap_or("password");
+                    writeln!(f, "{name:<32} {role:<8} {state:<9} {codes:<6} {signed_in:<20} {by}")?;
                 }
                 links.iter().try_for_each(|link| {
                     writeln!(f, "link for {}, until {}", link.purpose, calendar_time(link.expires_unix_s))
@@ -243,6 +249,10 @@ fn operator_line(operator: Operator) -> OperatorLine {
         role: operator.role.to_string(),
         is_enabled: operator.state == OperatorState::Enabled,
         has_codes: operator.totp.is_some(),
+        provider: match operator.credential {
+            Credential::Password(_) => None,
+            Credential::Provider(identity) => Some(identity.issuer),
+        },
         signed_in_unix_s: operator.signed_in_at.map(|at| at.unix_seconds()),
     }
 }

@@ -2,10 +2,11 @@
 
 use hyper::StatusCode;
 use komainu_model::Language;
-use komainu_ports::{AuditAction, OperatorChange, Session, TokenDigest, TotpSecret};
+use komainu_ports::{AuditAction, Credential, OperatorChange, Session, TokenDigest, TotpSecret};
 use maud::{Markup, html};
 
-use crate::pages::sign_in::begin_attempt;
+use crate::pages::oidc::through;
+use crate::pages::sign_in::{attempt_was_right, begin_attempt};
 use crate::pages::welcome::{new_password, new_password_fields};
 use crate::problem::Problem;
 use crate::reply::Reply;
@@ -24,28 +25,59 @@ pub(crate) fn show(visit: &Visit, who: &SignedIn) -> Answered {
 
 fn account(visit: &Visit, who: &SignedIn, status: StatusCode, wrong: Option<&str>) -> Answered {
     let sessions = visit.console.store().sessions(&who.operator.name, visit.now)?;
+    let has_password = uses_password(visit, who).is_ok();
     let content = html! {
         (shell::said(visit))
         (shell::wrong(wrong))
         div.columns {
-            section.card {
-                h2 { (visit.text("account.password")) }
-                form.stack method="post" action="/account/password" {
-                    (shell::form_key_field(visit))
-                    (password_field(visit, who))
-                    (new_password_fields(visit))
-                    button.primary type="submit" { (visit.text("account.change-password")) }
-                }
-                p.muted.small { (visit.text("account.password-note")) }
-            }
+            (sign_in_card(visit, who))
             div.stack {
-                (codes(visit, who))
+                @if has_password { (codes(visit, who)) }
                 (language(visit, who))
             }
         }
         (session_table(visit, who, &sessions))
     };
     Ok(shell::page_with_status(status, visit, Some(who), visit.text("account.title"), content))
+}
+
+/// By what somebody shows who they are, and how they change it.
+fn sign_in_card(visit: &Visit, who: &SignedIn) -> Markup {
+    let password_is_used = visit.console.accounts.ask_for_passwords().is_ok();
+    html! {
+        section.card {
+            @match &who.operator.credential {
+                Credential::Provider(identity) => {
+                    h2 { (visit.text("oidc.title")) }
+                    p { (visit.filled("oidc.account", &[("provider", &through(visit, identity))])) }
+                    p.muted.small { (visit.text("oidc.account-note")) }
+                }
+                Credential::Password(_) if password_is_used => {
+                    h2 { (visit.text("account.password")) }
+                    form.stack method="post" action="/account/password" {
+                        (shell::form_key_field(visit))
+                        (password_field(visit, who))
+                        (new_password_fields(visit))
+                        button.primary type="submit" { (visit.text("account.change-password")) }
+                    }
+                    p.muted.small { (visit.text("account.password-note")) }
+                }
+                Credential::Password(_) => {
+                    h2 { (visit.text("account.password")) }
+                    p { (visit.text("oidc.no-passwords")) }
+                }
+            }
+        }
+    }
+}
+
+/// Refuses what is for those who sign in with a password.
+fn uses_password(visit: &Visit, who: &SignedIn) -> Result<(), Problem> {
+    visit.console.accounts.ask_for_passwords()?;
+    match &who.operator.credential {
+        Credential::Password(_) => Ok(()),
+        Credential::Provider(_) => Err(Problem::NoPasswords),
+    }
 }
 
 /// The present password. The name beside it is for password managers.
@@ -145,6 +177,7 @@ fn session_table(visit: &Visit, who: &SignedIn, sessions: &[Session]) -> Markup 
 
 /// Another password. Sessions in other browsers end.
 pub(crate) fn change_password(visit: &Visit, who: &SignedIn) -> Answered {
+    uses_password(visit, who)?;
     let again = |text: &str| account(visit, who, StatusCode::UNPROCESSABLE_ENTITY, Some(text));
     let password = match new_password(visit, &who.operator.name) {
         Ok(password) => password,
@@ -169,6 +202,7 @@ pub(crate) fn change_language(visit: &Visit, who: &SignedIn) -> Answered {
 
 /// The form for using one-time codes, with a new secret.
 pub(crate) fn show_codes(visit: &Visit, who: &SignedIn) -> Answered {
+    uses_password(visit, who)?;
     let mut bytes = [0; SECRET_BYTES];
     bytes.copy_from_slice(&visit.console.ids.secret()[..SECRET_BYTES]);
     Ok(codes_form(visit, who, &TotpSecret::from_bytes(bytes), StatusCode::OK, None))
@@ -202,6 +236,7 @@ fn codes_form(visit: &Visit, who: &SignedIn, secret: &TotpSecret, status: Status
 
 /// Uses one-time codes from now on, if a code shows that the authenticator has the secret.
 pub(crate) fn add_codes(visit: &Visit, who: &SignedIn) -> Answered {
+    uses_password(visit, who)?;
     let Some(secret) = totp::from_base32(visit.form.one("secret")) else { return Err(Problem::FormUnreadable) };
     let again = |text| Ok(codes_form(visit, who, &secret, StatusCode::UNPROCESSABLE_ENTITY, Some(text)));
     let Some(step) = totp::step_of(&secret, visit.form.one("code"), visit.now) else {
@@ -216,6 +251,7 @@ pub(crate) fn add_codes(visit: &Visit, who: &SignedIn) -> Answered {
 
 /// Uses none any more.
 pub(crate) fn remove_codes(visit: &Visit, who: &SignedIn) -> Answered {
+    uses_password(visit, who)?;
     if !shows_password(visit, who)? {
         return account(visit, who, StatusCode::UNPROCESSABLE_ENTITY, Some(visit.text("field.password-wrong")));
     }
@@ -245,9 +281,10 @@ pub(crate) fn end_sessions(visit: &Visit, who: &SignedIn) -> Answered {
 fn shows_password(visit: &Visit, who: &SignedIn) -> Result<bool, Problem> {
     let name = who.operator.name.as_str();
     begin_attempt(visit, name)?;
-    let is_right = visit.console.passwords.verify(visit.form.one("password"), Some(&who.operator.password))?;
+    let kept = who.operator.credential.password();
+    let is_right = visit.console.passwords.verify(visit.form.one("password"), kept)?;
     if is_right {
-        visit.console.attempts.was_right(name, visit.address);
+        attempt_was_right(visit, name)?;
     }
     Ok(is_right)
 }

@@ -55,6 +55,7 @@ fn row(visit: &Visit, line: &AuditEntry) -> Markup {
                 @match &line.actor {
                     Actor::Operator(name) => (name),
                     Actor::CommandLine => span.muted { (visit.text("audit.command-line")) },
+                    Actor::Provider => span.muted { (visit.text("audit.provider")) },
                     Actor::Stranger => span.muted { (visit.text("audit.stranger")) },
                 }
             }

@@ -2,11 +2,12 @@
 
 use hyper::StatusCode;
 use komainu_model::{OperatorName, Role};
-use komainu_ports::{AccountsError, Link, LinkPurpose, Operator, OperatorState};
+use komainu_ports::{AccountsError, Credential, Link, LinkPurpose, Operator, OperatorState};
 use maud::{Markup, html};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::OneTimeLink;
+use crate::pages::oidc::through;
 use crate::pages::search::{HITS_MAX, Hit};
 use crate::problem::Problem;
 use crate::reply::Reply;
@@ -47,10 +48,17 @@ fn page(
                     tbody { @for operator in &operators { (row(visit, who, operator)) } }
                 }
             }
+            @if operators.iter().any(|operator| matches!(operator.credential, Credential::Provider(_))) {
+                p.muted.small { (visit.text("operators.role-of-provider")) }
+            }
         }
-        div.columns {
-            (invite_form(visit, if fresh.is_some() { "" } else { visit.form.one("name") }))
-            (invited(visit, &links))
+        @if visit.console.accounts.ask_for_passwords().is_ok() {
+            div.columns {
+                (invite_form(visit, if fresh.is_some() { "" } else { visit.form.one("name") }))
+                (invited(visit, &links))
+            }
+        } @else {
+            section.card { p { (visit.text("operators.no-passwords")) } }
         }
     };
     Ok(shell::page_with_status(status, visit, Some(who), visit.text("menu.operators"), content))
@@ -70,6 +78,8 @@ fn fresh_link(visit: &Visit, name: &OperatorName, link: &OneTimeLink) -> Markup 
 
 fn row(visit: &Visit, who: &SignedIn, operator: &Operator) -> Markup {
     let is_me = operator.name == who.operator.name;
+    let is_of_provider = matches!(operator.credential, Credential::Provider(_));
+    let has_passwords = visit.console.accounts.ask_for_passwords().is_ok();
     let base = format!("/admin/operators/{}", utf8_percent_encode(operator.name.as_str(), NON_ALPHANUMERIC));
     let form = |action: &str, class: &str, text: &str| {
         html! {
@@ -81,12 +91,23 @@ fn row(visit: &Visit, who: &SignedIn, operator: &Operator) -> Markup {
     };
     html! {
         tr {
-            td.head { strong { (operator.name) } @if is_me { " " span.badge { (visit.text("operators.you")) } } }
+            td.head {
+                div {
+                    strong { (operator.name) } @if is_me { " " span.badge { (visit.text("operators.you")) } }
+                    @if let Credential::Provider(identity) = &operator.credential {
+                        p.through { (visit.filled("operators.through", &[("provider", &through(visit, identity))])) }
+                    }
+                }
+            }
             td data-label=(visit.text("operators.role")) {
-                form.line method="post" action={ (base) "/role" } {
-                    (shell::form_key_field(visit))
-                    (role_field(visit, operator.role, &visit.filled("operators.role-of", &[("name", operator.name.as_str())])))
-                    button.quiet type="submit" { (visit.text("account.save")) }
+                @if is_of_provider {
+                    (visit.texts.word("role", operator.role.as_str()).unwrap_or(operator.role.as_str()))
+                } @else {
+                    form.line method="post" action={ (base) "/role" } {
+                        (shell::form_key_field(visit))
+                        (role_field(visit, operator.role, &visit.filled("operators.role-of", &[("name", operator.name.as_str())])))
+                        button.quiet type="submit" { (visit.text("account.save")) }
+                    }
                 }
             }
             td data-label=(visit.text("operators.state")) {
@@ -95,7 +116,7 @@ fn row(visit: &Visit, who: &SignedIn, operator: &Operator) -> Markup {
                     OperatorState::Disabled => span.badge.bad { (visit.text("operators.disabled")) },
                 }
             }
-            td data-label=(visit.text("operators.codes")) { @if operator.totp.is_some() { (visit.text("operators.yes")) } @else { span.muted { (visit.text("operators.no")) } } }
+            td data-label=(visit.text("operators.codes")) { @if is_of_provider { span.muted { "–" } } @else if operator.totp.is_some() { (visit.text("operators.yes")) } @else { span.muted { (visit.text("operators.no")) } } }
             td.nowrap data-label=(visit.text("operators.signed-in")) {
                 @match operator.signed_in_at {
                     Some(at) => (time::time(at)),
@@ -104,7 +125,7 @@ fn row(visit: &Visit, who: &SignedIn, operator: &Operator) -> Markup {
             }
             td.right {
                 div.line {
-                    (form("reset", "quiet", visit.text("operators.reset")))
+                    @if !is_of_provider && has_passwords { (form("reset", "quiet", visit.text("operators.reset"))) }
                     @match operator.state {
                         OperatorState::Enabled => (form("disable", "quiet danger", visit.text("operators.disable"))),
                         OperatorState::Disabled => (form("enable", "quiet", visit.text("operators.enable"))),

@@ -3,10 +3,10 @@
 use hyper::StatusCode;
 use komainu_model::OperatorName;
 use komainu_ports::{
-    AUDIT_SUBJECT_BYTES_MAX, AccountLimits, AccountsError, Actor, AuditAction, AuditEntry, AuditOutcome, NewSession,
-    Operator,
+    AUDIT_SUBJECT_BYTES_MAX, AccountLimits, AccountsError, Actor, AuditAction, AuditEntry, AuditOutcome, Credential,
+    NewSession, Operator,
 };
-use maud::html;
+use maud::{Markup, html};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tracing::{info, warn};
 
@@ -18,7 +18,7 @@ use crate::reply::Reply;
 use crate::request::{cut, unavailable};
 use crate::routes::Answered;
 use crate::visit::{SignedIn, Visit};
-use crate::{cookie, events, shell, totp};
+use crate::{browsers, cookie, events, shell, totp};
 
 /// The page for signing in, which leads back to where the visit wanted to go.
 pub(crate) fn path(visit: &Visit) -> String {
@@ -40,27 +40,65 @@ fn form(visit: &Visit, status: StatusCode, wrong: Option<&str>) -> Reply {
             h2 { (visit.text("sign-in.title")) }
             (shell::said(visit))
             (shell::wrong(wrong))
-            form.stack method="post" action="/sign-in" {
-                (shell::form_key_field(visit))
-                @if let Some(then) = then { input type="hidden" name="then" value=(then); }
-                label { span { (visit.text("field.name")) }
-                    input name="name" autocomplete="username" autocapitalize="none" spellcheck="false" maxlength="64"
-                        value=(cut(visit.form.one("name"), 64)) required autofocus; }
-                label { span { (visit.text("field.password")) }
-                    input type="password" name="password" autocomplete="current-password" required; }
-                label { span { (visit.text("sign-in.code")) }
-                    input.code name="code" inputmode="numeric" autocomplete="one-time-code" maxlength="8"; }
-                button.primary type="submit" { (visit.text("sign-in.button")) }
-            }
-            p.muted.small { (visit.text("sign-in.forgotten")) }
+            @if visit.query.one("said") == "signed-out-here" { (sign_out_elsewhere(visit)) }
+            (provider_link(visit, then))
+            @if visit.console.accounts.ask_for_passwords().is_ok() { (password_form(visit, then)) }
         }
     };
     shell::page_with_status(status, visit, None, visit.text("sign-in.title"), content)
 }
 
+/// On to the OpenID provider. A link and no form: browsers let a form of ours lead to no other site. It begins where people reach
+/// the console, since the provider sends them back there.
+fn provider_link(visit: &Visit, then: Option<&str>) -> Markup {
+    let base = visit.console.accounts.url();
+    let then = then.map(|then| format!("?then={}", utf8_percent_encode(then, NON_ALPHANUMERIC))).unwrap_or_default();
+    let both = visit.console.accounts.ask_for_passwords().is_ok();
+    html! {
+        @if let Some(provider) = visit.console.provider_name() {
+            a.button.primary.provider href={ (base) "/oidc/sign-in" (then) } {
+                (visit.filled("oidc.button", &[("provider", provider)]))
+            }
+            @if both { p.or { span { (visit.text("oidc.or")) } } }
+            @else { p.muted.small { (visit.text("oidc.no-passwords")) } }
+        }
+    }
+}
+
+/// Who signed out here may be signed in at the provider still.
+fn sign_out_elsewhere(visit: &Visit) -> Markup {
+    let known = visit.console.arrivals.as_ref();
+    let known = known.filter(|arrivals| arrivals.provider.sign_out_address(visit.console.accounts.url()).is_some());
+    html! {
+        @if let Some(arrivals) = known {
+            p { a href="/oidc/sign-out" { (visit.filled("oidc.sign-out", &[("provider", &arrivals.rules.name)])) } }
+        }
+    }
+}
+
+fn password_form(visit: &Visit, then: Option<&str>) -> Markup {
+    let has_provider = visit.console.provider_name().is_some();
+    html! {
+        form.stack method="post" action="/sign-in" {
+            (shell::form_key_field(visit))
+            @if let Some(then) = then { input type="hidden" name="then" value=(then); }
+            label { span { (visit.text("field.name")) }
+                input name="name" autocomplete="username" autocapitalize="none" spellcheck="false" maxlength="64"
+                    value=(cut(visit.form.one("name"), 64)) required autofocus[!has_provider]; }
+            label { span { (visit.text("field.password")) }
+                input type="password" name="password" autocomplete="current-password" required; }
+            label { span { (visit.text("sign-in.code")) }
+                input.code name="code" inputmode="numeric" autocomplete="one-time-code" maxlength="8"; }
+            button.primary[!has_provider] type="submit" { (visit.text("sign-in.button")) }
+        }
+        p.muted.small { (visit.text("sign-in.forgotten")) }
+    }
+}
+
 /// Lets an operator in. Whoever is not let in learns nothing of what was wrong, and waits as long for each of it.
 pub(crate) fn sign_in(visit: &Visit) -> Answered {
     let console = &*visit.console;
+    console.accounts.ask_for_passwords()?;
     let typed = visit.form.one("name").trim().to_lowercase();
     begin_attempt(visit, &typed)?;
     let name = OperatorName::parse(&typed).ok();
@@ -68,13 +106,17 @@ pub(crate) fn sign_in(visit: &Visit) -> Answered {
         Some(name) => console.store().operator(name)?,
         None => None,
     };
-    let kept = operator.as_ref().map(|operator| &operator.password);
+    // Somebody who comes through the provider has none, and is answered as somebody whom nobody knows.
+    let kept = operator.as_ref().and_then(|operator| operator.credential.password());
     let is_right = console.passwords.verify(visit.form.one("password"), kept)?;
-    match operator.filter(|_| is_right).map(|operator| begin_session(visit, &operator)).transpose()?.flatten() {
-        Some(token) => {
-            console.attempts.was_right(&typed, visit.address);
+    let operator = operator.filter(|_| is_right);
+    let begun = operator.as_ref().map(|operator| begin_session(visit, operator, AuditAction::SignIn));
+    match operator.as_ref().zip(begun.transpose()?.flatten()) {
+        Some((operator, token)) => {
+            attempt_was_right(visit, &typed)?;
             info!(event = events::SIGNED_IN, operator = %typed, address = %visit.address, "signed in");
-            Ok(let_in(visit, &token, local_path(visit.form.one("then")).unwrap_or("/")))
+            let then = local_path(visit.form.one("then")).unwrap_or("/");
+            Ok(let_in(visit, &token, then).with_cookie(&known_browser(visit, &operator.name)?))
         }
         None => {
             refused(visit, &typed);
@@ -83,8 +125,14 @@ pub(crate) fn sign_in(visit: &Visit) -> Answered {
     }
 }
 
+/// The cookie that makes this browser one in which this operator signed in.
+fn known_browser(visit: &Visit, name: &OperatorName) -> Result<String, Problem> {
+    let value = visit.console.browsers()?.cookie(name, visit.console.ids.secret());
+    Ok(cookie::keep(cookie::BROWSER, &value, browsers::KNOWN_FOR, visit.console.cookies))
+}
+
 /// Leads on with the cookie of a session.
-fn let_in(visit: &Visit, token: &str, then: &str) -> Reply {
+pub(crate) fn let_in(visit: &Visit, token: &str, then: &str) -> Reply {
     let (age, scope) = (AccountLimits::default().session_age_max, visit.console.cookies);
     Reply::on_to(then)
         .with_cookie(&cookie::keep(cookie::SESSION, token, age, scope))
@@ -116,7 +164,8 @@ pub(crate) fn use_link(visit: &Visit) -> Answered {
     let name = console.accounts.use_sign_in_link(&token, visit.now).ok_or(Problem::LinkGone)?;
     // Since the link was made, the operator may have been disabled, or may use codes now: then nobody is let in.
     let operator = console.store().operator(&name)?.filter(|operator| operator.totp.is_none());
-    match operator.map(|operator| begin_session(visit, &operator)).transpose()?.flatten() {
+    let begun = operator.map(|operator| begin_session(visit, &operator, AuditAction::SignIn));
+    match begun.transpose()?.flatten() {
         Some(token) => {
             info!(event = events::SIGNED_IN, operator = %name, address = %visit.address, "signed in by a link");
             Ok(let_in(visit, &token, "/"))
@@ -126,14 +175,18 @@ pub(crate) fn use_link(visit: &Visit) -> Answered {
 }
 
 /// The token of a new session of an operator whose password was right; none if their code was not, or they may not come in.
-fn begin_session(visit: &Visit, operator: &Operator) -> Result<Option<String>, Problem> {
+pub(crate) fn begin_session(
+    visit: &Visit,
+    operator: &Operator,
+    action: AuditAction,
+) -> Result<Option<String>, Problem> {
     let step = operator.totp.as_ref().map(|secret| totp::step_of(secret, visit.form.one("code"), visit.now));
     let Some(totp_step) = step.map_or(Some(None), |step| step.map(Some)) else { return Ok(None) };
     let token = hex::encode(visit.console.ids.secret());
     let new = NewSession {
         token: digest_of(&token),
         operator: operator.name.clone(),
-        password: operator.password.clone(),
+        credential: operator.credential.clone(),
         totp_step,
         address: visit.address,
         agent: visit.agent.clone(),
@@ -142,7 +195,7 @@ fn begin_session(visit: &Visit, operator: &Operator) -> Result<Option<String>, P
         at: visit.now,
         actor: Actor::Operator(operator.name.clone()),
         address: Some(visit.address),
-        action: AuditAction::SignIn,
+        action,
         subject: String::new(),
         outcome: AuditOutcome::Done,
     };
@@ -155,14 +208,29 @@ fn begin_session(visit: &Visit, operator: &Operator) -> Result<Option<String>, P
 
 /// Counts an attempt to show a password, or refuses it. Of those that are refused, the first is in the audit trail.
 pub(crate) fn begin_attempt(visit: &Visit, name: &str) -> Result<(), Problem> {
-    let Err(TooMany { again_at, is_first }) = visit.console.attempts.begin(name, visit.address, visit.now) else {
-        return Ok(());
-    };
+    let browser = visit.console.browsers()?.known(&visit.browser, name);
+    let begun = visit.console.attempts.begin(name, visit.address, browser.as_ref(), visit.now);
+    begun.map_err(|too_many| {
+        if too_many.is_first {
+            note_refused(visit, name);
+        }
+        limited(visit, too_many)
+    })
+}
+
+/// The attempt was right.
+pub(crate) fn attempt_was_right(visit: &Visit, name: &str) -> Result<(), Problem> {
+    let browser = visit.console.browsers()?.known(&visit.browser, name);
+    visit.console.attempts.was_right(name, visit.address, browser.as_ref());
+    Ok(())
+}
+
+/// The page for whoever was wrong too often.
+pub(crate) fn limited(visit: &Visit, TooMany { again_at, is_first }: TooMany) -> Problem {
     if is_first {
         warn!(event = events::SIGN_IN_LIMITED, address = %visit.address, "too many wrong attempts");
-        note_refused(visit, name);
     }
-    Err(Problem::TooMany { again_at })
+    Problem::TooMany { again_at }
 }
 
 /// Writes down that somebody was not let in.
@@ -195,5 +263,9 @@ pub(crate) fn sign_out(visit: &Visit, who: &SignedIn) -> Answered {
     let audit = visit.did(who, AuditAction::SignOut, "");
     visit.console.store().end_session(&who.operator.name, &who.session.token, &audit)?;
     let forget = cookie::forget(cookie::SESSION, visit.console.cookies);
-    Ok(Reply::on_to("/sign-in?said=signed-out").with_cookie(&forget))
+    let said = match who.operator.credential {
+        Credential::Password(_) => "/sign-in?said=signed-out",
+        Credential::Provider(_) => "/sign-in?said=signed-out-here",
+    };
+    Ok(Reply::on_to(said).with_cookie(&forget))
 }

@@ -15,6 +15,7 @@ use crate::{shell, time};
 
 /// The form.
 pub(crate) fn show(visit: &Visit) -> Answered {
+    visit.console.accounts.ask_for_passwords()?;
     let token = visit.query.one("token");
     let link = visit.console.store().link(&digest_of(token), visit.now)?;
     Ok(form(visit, token, &link, StatusCode::OK, None))
@@ -61,6 +62,7 @@ fn greeting(visit: &Visit, purpose: &LinkPurpose) -> String {
 /// Uses the link.
 pub(crate) fn accept(visit: &Visit) -> Answered {
     let console = &*visit.console;
+    console.accounts.ask_for_passwords()?;
     let token = visit.form.one("token");
     let link = console.store().link(&digest_of(token), visit.now)?;
     let again = |text: String| Ok(form(visit, token, &link, StatusCode::UNPROCESSABLE_ENTITY, Some(&text)));

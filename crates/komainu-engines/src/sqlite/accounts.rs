@@ -7,8 +7,8 @@ use std::path::Path;
 use komainu_model::{InvalidName, Language, OperatorName, Role, Timestamp};
 use komainu_ports::{
     AccountLimits, AccountStore, AccountsError, Actor, AuditAction, AuditEntry, AuditNumber, AuditOutcome, AuditSize,
-    Link, LinkPurpose, NewSession, Operator, OperatorChange, OperatorState, PasswordHash, Session, StoreError,
-    TokenDigest, TotpSecret, TotpStep,
+    Credential, Link, LinkPurpose, NewSession, Newcomer, Operator, OperatorChange, OperatorState, PasswordHash,
+    ProviderIdentity, Session, StoreError, TokenDigest, TotpSecret, TotpStep,
 };
 use parking_lot::Mutex;
 use rusqlite::types::Type;
@@ -19,13 +19,13 @@ use super::{Tables, open_connection, prepare_tables};
 /// Says in the file whose it is: `KMAC`.
 const APPLICATION_ID: i32 = 0x4b4d_4143;
 
-/// The version of the tables. A file of a later version is left alone.
-const VERSION: i32 = 1;
+/// The steps to the tables of this version.
+const STEPS: [&str; 2] = [VERSION_1, VERSION_2];
 
 /// Times are milliseconds since 1970. A link without a name is for the first operator; one without a role, for another
 /// password. `totp_step` is the step of the last one-time code that counted. Lines of the audit trail about strangers
 /// are counted apart (`ordinal`): each kind has a bound of its own.
-const TABLES: &str = "
+const VERSION_1: &str = "
     CREATE TABLE operator (
         name         TEXT PRIMARY KEY NOT NULL,
         role         TEXT NOT NULL,
@@ -68,6 +68,35 @@ const TABLES: &str = "
     CREATE INDEX audit_at ON audit (at);
 ";
 
+/// Somebody who comes through a provider has no password, and is known by what the provider calls itself and them. SQLite
+/// takes a column's `NOT NULL` away by no statement, so the table is made anew.
+const VERSION_2: &str = "
+    CREATE TABLE operator_2 (
+        name         TEXT PRIMARY KEY NOT NULL,
+        role         TEXT NOT NULL,
+        disabled     INTEGER NOT NULL,
+        password     TEXT,
+        issuer       TEXT,
+        subject      TEXT,
+        totp         BLOB,
+        totp_step    INTEGER NOT NULL,
+        language     TEXT,
+        created_at   INTEGER NOT NULL,
+        signed_in_at INTEGER,
+        CHECK ((issuer IS NULL) = (subject IS NULL) AND (issuer IS NULL) = (password IS NOT NULL))
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO operator_2
+        SELECT name, role, disabled, password, NULL, NULL, totp, totp_step, language, created_at, signed_in_at
+        FROM operator;
+    DROP TABLE operator;
+    ALTER TABLE operator_2 RENAME TO operator;
+    CREATE UNIQUE INDEX operator_identity ON operator (issuer, subject) WHERE issuer IS NOT NULL;
+    CREATE TABLE secret (
+        name  TEXT PRIMARY KEY NOT NULL,
+        value BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
+";
+
 /// [`AccountStore`] in one SQLite file.
 #[derive(Debug)]
 pub struct SqliteAccountStore {
@@ -83,8 +112,7 @@ impl SqliteAccountStore {
             &mut connection,
             &Tables {
                 application_id: APPLICATION_ID,
-                version: VERSION,
-                tables: TABLES,
+                steps: &STEPS,
                 database: "database of accounts",
                 doing: "preparing the database of accounts",
             },
@@ -123,6 +151,7 @@ impl SqliteAccountStore {
         let (actor, operator, is_stranger, most) = match actor {
             Actor::Operator(name) => ("operator", Some(name.as_str()), false, entries_max),
             Actor::CommandLine => ("command-line", None, false, entries_max),
+            Actor::Provider => ("provider", None, false, entries_max),
             Actor::Stranger => ("stranger", None, true, strangers_max),
         };
         let outcome = match outcome {
@@ -156,6 +185,17 @@ impl SqliteAccountStore {
             .prepare_cached("DELETE FROM audit WHERE stranger = ?1 AND ordinal <= ?2")?
             .execute(params![is_stranger, too_many])?;
         Ok(())
+    }
+
+    /// Refuses when as many operators and invitations are there as may be.
+    fn keep_place(&self, transaction: &Transaction<'_>) -> Result<(), Refused> {
+        let taken: i64 = transaction
+            .prepare_cached(
+                "SELECT (SELECT count(*) FROM operator) + (SELECT count(*) FROM link WHERE role IS NOT NULL)",
+            )?
+            .query_row([], |row| row.get(0))?;
+        let operators_max = i64::try_from(self.limits.operators_max).unwrap_or(i64::MAX);
+        if taken >= operators_max { Err(AccountsError::Full(self.limits.operators_max).into()) } else { Ok(()) }
     }
 
     /// The oldest times of last use and of beginning that a session which holds at `now` can have, exclusively.
@@ -206,22 +246,65 @@ impl AccountStore for SqliteAccountStore {
         })
     }
 
+    fn operator_of(&self, identity: &ProviderIdentity) -> Result<Option<Operator>, AccountsError> {
+        self.read("reading an operator", |connection| Ok(find_operator_of(connection, identity)?))
+    }
+
+    fn admit(&self, newcomer: &Newcomer, audit: &AuditEntry) -> Result<Operator, AccountsError> {
+        let Newcomer { identity, name, role } = newcomer;
+        self.changed("adding an operator", |transaction| {
+            let is_known = find_operator(transaction, name)?.is_some();
+            if is_known || find_operator_of(transaction, identity)?.is_some() {
+                return Err(AccountsError::Exists(name.clone()).into());
+            }
+            self.keep_place(transaction)?;
+            transaction
+                .prepare_cached(
+                    "INSERT INTO operator (name, role, disabled, issuer, subject, totp_step, created_at)
+                     VALUES (?1, ?2, 0, ?3, ?4, 0, ?5)",
+                )?
+                .execute(params![
+                    name.as_str(),
+                    role.as_str(),
+                    identity.issuer,
+                    identity.subject,
+                    audit.at.unix_millis()
+                ])?;
+            self.add_line(transaction, audit)?;
+            find_operator(transaction, name)?.ok_or_else(|| AccountsError::Missing(name.clone()).into())
+        })
+    }
+
+    fn browser_secret(&self, fresh: [u8; 32]) -> Result<[u8; 32], AccountsError> {
+        self.changed("reading the secret for browsers", |transaction| {
+            transaction.prepare_cached("INSERT OR IGNORE INTO secret VALUES ('browser', ?1)")?.execute([&fresh[..]])?;
+            Ok(transaction
+                .prepare_cached("SELECT value FROM secret WHERE name = 'browser'")?
+                .query_row([], |row| row.get(0))?)
+        })
+    }
+
     fn put_link(&self, token: TokenDigest, purpose: &LinkPurpose, audit: &AuditEntry) -> Result<Link, AccountsError> {
         let link = Link { purpose: purpose.clone(), expires_at: audit.at.plus(self.limits.link_valid) };
         self.changed("making a link", |transaction| {
             let operators: i64 =
                 transaction.prepare_cached("SELECT count(*) FROM operator")?.query_row([], |row| row.get(0))?;
-            let is_one = match purpose.name() {
-                Some(name) => find_operator(transaction, name)?.is_some(),
-                None => false,
+            let known = match purpose.name() {
+                Some(name) => find_operator(transaction, name)?.map(|operator| operator.credential),
+                None => None,
             };
-            match purpose {
-                LinkPurpose::First if operators > 0 => return Err(AccountsError::NotFirst.into()),
-                LinkPurpose::Invitation { name, .. } if is_one => {
+            match (purpose, known) {
+                (LinkPurpose::First, _) if operators > 0 => return Err(AccountsError::NotFirst.into()),
+                (LinkPurpose::Invitation { name, .. }, Some(_)) => {
                     return Err(AccountsError::Exists(name.clone()).into());
                 }
-                LinkPurpose::Reset { name } if !is_one => return Err(AccountsError::Missing(name.clone()).into()),
-                LinkPurpose::First | LinkPurpose::Invitation { .. } | LinkPurpose::Reset { .. } => {}
+                (LinkPurpose::Reset { name }, None) => return Err(AccountsError::Missing(name.clone()).into()),
+                (LinkPurpose::Reset { name }, Some(Credential::Provider(_))) => {
+                    return Err(AccountsError::OfProvider(name.clone()).into());
+                }
+                (LinkPurpose::First, _)
+                | (LinkPurpose::Invitation { .. }, None)
+                | (LinkPurpose::Reset { .. }, Some(Credential::Password(_))) => {}
             }
             let name = purpose.name().map(OperatorName::as_str);
             transaction
@@ -231,12 +314,8 @@ impl AccountStore for SqliteAccountStore {
                 LinkPurpose::Invitation { role, .. } => Some(role.as_str()),
                 LinkPurpose::First | LinkPurpose::Reset { .. } => None,
             };
-            let invited: i64 = transaction
-                .prepare_cached("SELECT count(*) FROM link WHERE role IS NOT NULL")?
-                .query_row([], |row| row.get(0))?;
-            let operators_max = i64::try_from(self.limits.operators_max).unwrap_or(i64::MAX);
-            if role.is_some() && operators + invited >= operators_max {
-                return Err(AccountsError::Full(self.limits.operators_max).into());
+            if role.is_some() {
+                self.keep_place(transaction)?;
             }
             transaction.prepare_cached("INSERT INTO link VALUES (?1, ?2, ?3, ?4)")?.execute(params![
                 token.sha256(),
@@ -287,7 +366,10 @@ impl AccountStore for SqliteAccountStore {
             transaction.prepare_cached("DELETE FROM session WHERE operator = ?1")?.execute([name.as_str()])?;
             let changed = match new_role {
                 Some(role) => transaction
-                    .prepare_cached("INSERT OR IGNORE INTO operator VALUES (?1, ?2, 0, ?3, NULL, 0, NULL, ?4, NULL)")?
+                    .prepare_cached(
+                        "INSERT OR IGNORE INTO operator (name, role, disabled, password, totp_step, created_at)
+                         VALUES (?1, ?2, 0, ?3, 0, ?4)",
+                    )?
                     .execute(params![name.as_str(), role.as_str(), password.expose(), audit.at.unix_millis()])?,
                 None => transaction
                     .prepare_cached("UPDATE operator SET password = ?2, totp = NULL, totp_step = 0 WHERE name = ?1")?
@@ -315,7 +397,17 @@ impl AccountStore for SqliteAccountStore {
                     .prepare_cached(&format!("UPDATE operator SET {column} = ?2 WHERE name = ?1"))?
                     .execute(params![name.as_str(), value])
             };
+            let operator = find_operator(transaction, name)?.ok_or_else(|| AccountsError::Missing(name.clone()))?;
             let changed = match change {
+                OperatorChange::Role(_) | OperatorChange::Password(..) | OperatorChange::Totp(..)
+                    if matches!(operator.credential, Credential::Provider(_)) =>
+                {
+                    return Err(AccountsError::OfProvider(name.clone()).into());
+                }
+                OperatorChange::ProvidedRole(_) if matches!(operator.credential, Credential::Password(_)) => {
+                    return Err(AccountsError::NotLetIn(name.clone()).into());
+                }
+                OperatorChange::ProvidedRole(role) => set("role", &role.as_str())?,
                 OperatorChange::Role(role) => {
                     if *role != Role::Admin {
                         keep_last_admin(transaction, name)?;
@@ -355,13 +447,17 @@ impl AccountStore for SqliteAccountStore {
         self.changed("beginning a session", |transaction| {
             let name = new.operator.as_str();
             let step = new.totp_step.map(|TotpStep(step)| step.cast_signed());
+            let (password, issuer, subject) = match &new.credential {
+                Credential::Password(password) => (Some(password.expose()), None, None),
+                Credential::Provider(ProviderIdentity { issuer, subject }) => (None, Some(issuer), Some(subject)),
+            };
             let let_in = transaction
                 .prepare_cached(
                     "UPDATE operator SET signed_in_at = ?4, totp_step = ifnull(?3, totp_step)
-                     WHERE name = ?1 AND disabled = 0 AND password = ?2
+                     WHERE name = ?1 AND disabled = 0 AND password IS ?2 AND issuer IS ?5 AND subject IS ?6
                          AND (totp IS NULL) = (?3 IS NULL) AND (totp IS NULL OR totp_step < ?3)",
                 )?
-                .execute(params![name, new.password.expose(), step, audit.at.unix_millis()])?;
+                .execute(params![name, password, step, audit.at.unix_millis(), issuer, subject])?;
             if let_in == 0 {
                 return Err(AccountsError::NotLetIn(new.operator.clone()).into());
             }
@@ -486,6 +582,13 @@ fn find_operator(connection: &Connection, name: &OperatorName) -> rusqlite::Resu
         .optional()
 }
 
+fn find_operator_of(connection: &Connection, identity: &ProviderIdentity) -> rusqlite::Result<Option<Operator>> {
+    connection
+        .prepare_cached("SELECT * FROM operator WHERE issuer = ?1 AND subject = ?2")?
+        .query_row([&identity.issuer, &identity.subject], read_operator)
+        .optional()
+}
+
 fn find_link(connection: &Connection, token: &TokenDigest, now: Timestamp) -> Result<Link, Refused> {
     let link = connection
         .prepare_cached("SELECT * FROM link WHERE token = ?1 AND expires_at > ?2")?
@@ -500,7 +603,10 @@ fn read_operator(row: &Row<'_>) -> rusqlite::Result<Operator> {
         name: OperatorName::parse(row.get_ref("name")?.as_str()?).map_err(wrong)?,
         role: Role::parse(row.get_ref("role")?.as_str()?).map_err(wrong)?,
         state: if row.get("disabled")? { OperatorState::Disabled } else { OperatorState::Enabled },
-        password: PasswordHash::from_phc(row.get("password")?),
+        credential: match row.get::<_, Option<String>>("password")? {
+            Some(phc) => Credential::Password(PasswordHash::from_phc(phc)),
+            None => Credential::Provider(ProviderIdentity { issuer: row.get("issuer")?, subject: row.get("subject")? }),
+        },
         totp: row.get::<_, Option<[u8; 20]>>("totp")?.map(TotpSecret::from_bytes),
         language: language.map(|tag| Language::parse(&tag)).transpose().map_err(wrong)?,
         created_at: read_time(row, "created_at")?,
@@ -545,6 +651,7 @@ fn read_line(row: &Row<'_>) -> rusqlite::Result<(AuditNumber, AuditEntry)> {
         actor: match actor {
             "operator" => Actor::Operator(OperatorName::parse(row.get_ref("operator")?.as_str()?).map_err(wrong)?),
             "command-line" => Actor::CommandLine,
+            "provider" => Actor::Provider,
             "stranger" => Actor::Stranger,
             other => return Err(unknown("actor", other)),
         },

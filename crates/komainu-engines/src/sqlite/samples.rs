@@ -18,9 +18,6 @@ use super::{Tables, open_connection, prepare_tables};
 /// Says in the file whose it is: `KMLA`.
 const APPLICATION_ID: i32 = 0x4b4d_4c41;
 
-/// The version of the tables. A file of a later version is left alone.
-const VERSION: i32 = 1;
-
 /// States as the column `state` has them. The first two are those that somebody may still be given.
 const WAITING: i64 = 0;
 const WORKING: i64 = 1;
@@ -29,7 +26,7 @@ const FAILED: i64 = 3;
 
 /// `due_at` is when a sample may be handed out, or when it went into the state that it stays in. `elsewhere` is a list of JSON
 /// with a bound of its own, always read whole. Origins may be there before their sample is: records come on another way.
-const TABLES: &str = "
+const VERSION_1: &str = "
     CREATE TABLE sample (
         sha256       BLOB PRIMARY KEY NOT NULL,
         sha1         BLOB NOT NULL,
@@ -87,8 +84,7 @@ impl SqliteSampleStore {
             &mut connection,
             &Tables {
                 application_id: APPLICATION_ID,
-                version: VERSION,
-                tables: TABLES,
+                steps: &[VERSION_1],
                 database: "database of the laboratory",
                 doing: "preparing the laboratory's database",
             },
