@@ -55,6 +55,8 @@ pub(crate) enum AdminRequest {
     Samples(SamplesRequest),
     /// Something about operators of the console.
     Operators(OperatorsRequest),
+    /// Make the report of a month, `2026-10`, in a language, `en` or `ja`.
+    Monthly { month: String, language: String },
     /// List access keys.
     ListAccessKeys,
     /// Make an access key useless.
@@ -76,6 +78,8 @@ pub(crate) enum AdminReply {
     Samples(SamplesReply),
     /// What was asked about operators of the console.
     Operators(OperatorsReply),
+    /// The report of a month, HTML.
+    Monthly { document: String },
     /// The key was made; this is the only time its secret is shown.
     AccessKeyCreated { id: String, secret: String },
     /// All keys, in the order of their ids.
@@ -159,6 +163,7 @@ impl fmt::Display for AdminReply {
             Self::Indicators(reply) => write!(f, "{reply}"),
             Self::Samples(reply) => write!(f, "{reply}"),
             Self::Operators(reply) => write!(f, "{reply}"),
+            Self::Monthly { document } => f.write_str(document),
             Self::AccessKeyCreated { id, secret } => {
                 writeln!(f, "AWS_ACCESS_KEY_ID={id}")?;
                 writeln!(f, "AWS_SECRET_ACCESS_KEY={secret}")

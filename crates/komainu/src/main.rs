@@ -25,6 +25,8 @@ mod late_broker;
 mod logs;
 mod lookups;
 mod metrics;
+mod monthly;
+mod oidc;
 mod operator;
 mod operators;
 mod outpost;
@@ -38,6 +40,7 @@ mod sandbox;
 mod sensor;
 mod serve;
 mod share;
+mod traces;
 mod triage;
 mod vital_signs;
 mod yara;
@@ -87,6 +90,8 @@ enum Command {
     /// The lake, where all of that is kept as columns.
     #[command(subcommand)]
     Lake(lake::LakeCommand),
+    /// Make the report of a month, as HTML or PDF, for those who have no console (docs/monthly.md).
+    Monthly(monthly::MonthlyArgs),
     /// The laboratory: hand samples in, see how far they are, read reports (docs/laboratory.md).
     #[command(subcommand)]
     Samples(samples::SamplesCommand),
@@ -264,8 +269,8 @@ fn run_command(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Serve(args) => {
             let config = read_config(&args.folder, serve_settings(&args))?;
-            logs::start(&config.log)?;
-            runtime()?.block_on(serve::serve(config, &args.folder.data))
+            let telling = traces::start(&config.log, &config.traces)?;
+            runtime()?.block_on(serve::serve(config, &args.folder.data, telling))
         }
         Command::Sensor(args) => {
             if args.run_command()? {
@@ -313,6 +318,7 @@ fn run_command(command: Command) -> anyhow::Result<()> {
         Command::Observables(args) => lake::ask(LakeTable::Observables, &args),
         Command::Devices(command) => lake::ask_about_devices(&command),
         Command::Lake(command) => lake::run(command),
+        Command::Monthly(args) => monthly::run(&args),
         Command::Operators(command) => operators::run(command),
         Command::Samples(command) => samples::run(command),
         Command::Pcap(args) => pcap::run(&args),

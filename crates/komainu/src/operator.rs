@@ -5,19 +5,22 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use komainu_api::{Api, ControlPlane, EnrolledDevice as Enrolled};
-use komainu_console::{Accounts, By};
+use komainu_console::{Accounts, By, MonthlyParts, Publications};
 use komainu_engines::DataFolder;
 use komainu_lab::Intake;
 use komainu_model::{AccessKeyId, AccessKeyNote, AccessKeyStatus, Scope, SecretKey};
 use komainu_pipeline::Indicators;
 use komainu_ports::{
-    AccessKeys, AuditAction, ListedAccessKey, SensorArtifacts, SensorHealth, SensorRollCall, SensorStatus,
+    AccessKeys, AuditAction, Clock, ListedAccessKey, SensorArtifacts, SensorHealth, SensorRollCall, SensorStatus,
 };
 
 use crate::admin::{AccessKeyLine, AdminReply, AdminRequest, EnrolledDevice, SensorHealthLine, SensorLine};
 use crate::config::Config;
 use crate::indicators::{self, IndicatorsReply, IndicatorsRequest};
+use crate::lake_demo::ServedLakes;
+use crate::monthly;
 use crate::operators;
+use crate::publications::PublicationFiles;
 use crate::samples;
 use crate::serve::{Foundation, LOCK_HINT};
 
@@ -29,6 +32,8 @@ pub(crate) struct Operator {
     artifacts: Arc<dyn SensorArtifacts>,
     intake: Arc<Intake>,
     accounts: Arc<Accounts>,
+    monthly: MonthlyParts,
+    clock: Arc<dyn Clock>,
     /// Where enrolled devices belong.
     scope: Scope,
     /// Held while no server holds it.
@@ -36,21 +41,35 @@ pub(crate) struct Operator {
 }
 
 impl Operator {
-    /// The operator of a running server.
-    pub(crate) fn of_server(foundation: Foundation) -> Arc<Self> {
-        Arc::new(Self::of(foundation, None))
+    /// The operator of a running server, whose data folder is this.
+    pub(crate) fn of_server(foundation: Foundation, publications: Arc<dyn Publications>, data: &Path) -> Arc<Self> {
+        Arc::new(Self::of(foundation, publications, data, None))
     }
 
-    fn of(foundation: Foundation, folder: Option<DataFolder>) -> Self {
-        let Foundation { scope, control, indicators, artifacts, intake, accounts, api, .. } = foundation;
-        Self { api, control, indicators, artifacts, intake, accounts, scope, _folder: folder }
+    fn of(
+        foundation: Foundation,
+        publications: Arc<dyn Publications>,
+        data: &Path,
+        folder: Option<DataFolder>,
+    ) -> Self {
+        let Foundation { scope, control, indicators, artifacts, intake, accounts, api, clock, .. } = foundation;
+        let monthly = MonthlyParts {
+            lakes: Arc::new(ServedLakes::new(foundation.lake, data)),
+            scope: scope.clone(),
+            history: foundation.store,
+            samples: foundation.samples,
+            indicators: foundation.threat.indicators,
+            publications,
+        };
+        Self { api, control, indicators, artifacts, intake, accounts, monthly, clock, scope, _folder: folder }
     }
 
     /// The operator of a data folder on which no server runs.
     pub(crate) fn open(config: &Config, data: &Path) -> anyhow::Result<Arc<Self>> {
         let folder = DataFolder::open(data).context(LOCK_HINT)?;
         let foundation = Foundation::lay(config, &folder, None)?;
-        Ok(Arc::new(Self::of(foundation, Some(folder))))
+        let publications = PublicationFiles::open(&config.statistics, foundation.clock.clone());
+        Ok(Arc::new(Self::of(foundation, publications, data, Some(folder))))
     }
 
     /// Carries out one request. Blocks.
@@ -64,6 +83,10 @@ impl Operator {
                 AdminReply::Samples(samples::carry_out(request, &*self.artifacts, &*self.intake)?)
             }
             AdminRequest::Operators(request) => AdminReply::Operators(operators::carry_out(request, &self.accounts)?),
+            AdminRequest::Monthly { month, language } => {
+                let document = monthly::carry_out(&self.monthly, &month, &language, self.clock.now())?;
+                AdminReply::Monthly { document }
+            }
             AdminRequest::Enroll { name } => AdminReply::Enrolled(enrolled(&self.api.enroll(&self.scope, &name)?)),
             AdminRequest::EnrollSensor { name } => {
                 AdminReply::Enrolled(enrolled(&self.api.enroll_sensor(&self.scope, &name)?))

@@ -17,7 +17,7 @@ use komainu_engines::{
 use komainu_gateway::{EdgeLimits, Gateway, GatewayConfig, GatewayPorts, Limits};
 use komainu_lab::Intake;
 use komainu_lake::ParquetLake;
-use komainu_model::{AccessKeyNote, AccountId, EgressRules, Region, Role, Scope};
+use komainu_model::{AccessKeyNote, AccountId, EgressRules, Language, Region, Role, Scope};
 use komainu_pipeline::{Indicators, Pipeline, PipelineConfig, PipelinePorts};
 use komainu_ports::{
     AccessKeys, AccountLimits, ChangeObserver, Clock, IdSource, IndicatorStore, LakeFeed, OwnAddresses, RandomIds,
@@ -28,7 +28,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::admin;
-use crate::config::{Config, Listen, SmtpTls};
+use crate::config::{Config, Listen, MailLanguage, SmtpTls};
 use crate::console;
 use crate::guest::{self, Guest};
 use crate::hub::{self, Handed};
@@ -41,6 +41,7 @@ use crate::metrics::MetricsServer;
 use crate::operator::Operator;
 use crate::output::{Output, TellingLake};
 use crate::publications::PublicationFiles;
+use crate::traces::Telling;
 use crate::vital_signs::{self, Body};
 
 /// What to do when the data folder is taken.
@@ -107,7 +108,8 @@ impl Foundation {
         let accounts = SqliteAccountStore::open(&folder.file("accounts.db"), AccountLimits::default())
             .context("cannot open the accounts of the console")?;
         let console_url = config.console.url(&config.public.hosts[0]);
-        let accounts = Accounts::new(Arc::new(accounts), clock.clone(), ids.clone(), console_url);
+        let rule = config.console.oidc.password_rule();
+        let accounts = Accounts::new(Arc::new(accounts), clock.clone(), ids.clone(), console_url, rule);
         let api = Api::new(ApiParts {
             config: ApiConfig { device_endpoint: config.public.hosts[0].clone(), region: scope.region.clone() },
             control: control.clone(),
@@ -160,12 +162,17 @@ impl Foundation {
 }
 
 /// Runs the server until SIGTERM or SIGINT.
-pub(crate) async fn serve(config: Config, data: &Path) -> anyhow::Result<()> {
+///
+/// Spans of what it does are told by `telling`, until the very end.
+pub(crate) async fn serve(config: Config, data: &Path, mut telling: Option<Telling>) -> anyhow::Result<()> {
+    if let Some(telling) = &mut telling {
+        telling.run();
+    }
     let folder = DataFolder::open(data).context(LOCK_HINT)?;
     let (output, writers) = Output::open(&config.output)?.unzip();
     let foundation = Foundation::lay(&config, &folder, output.as_ref())?;
     let observers = output.iter().map(|output| output.clone() as Arc<dyn ChangeObserver>).collect();
-    let operator = Operator::of_server(foundation.clone());
+    let of_operator = foundation.clone();
     let Foundation {
         scope,
         store,
@@ -249,6 +256,7 @@ pub(crate) async fn serve(config: Config, data: &Path) -> anyhow::Result<()> {
     // At once: devices are let in already, and their reports are answered by the broker.
     broker.become_broker(gateway.clone());
     control.observe(gateway.clone());
+    let operator = Operator::of_server(of_operator, publications.clone(), folder.path());
     // Whoever reaches the gateway can be answered from now on; what follows takes some tenths of a second.
     let admin = tokio::spawn(admin::run(admin::listen(folder.path())?, operator));
     let listening = tokio::spawn(http.clone().listen(api_listener));
@@ -285,6 +293,7 @@ pub(crate) async fn serve(config: Config, data: &Path) -> anyhow::Result<()> {
         publications: publications.clone(),
         keys: control.clone(),
         vitals: body.clone(),
+        sign_in: config.console.oidc.open().context("cannot use the OpenID provider (console.oidc)")?,
         clock: clock.clone(),
         ids: ids.clone(),
         cookies: config.console.cookies(),
@@ -364,6 +373,9 @@ pub(crate) async fn serve(config: Config, data: &Path) -> anyhow::Result<()> {
     if let (Some(output), Some(writers)) = (output, writers) {
         output.close();
         writers.end().await;
+    }
+    if let Some(telling) = telling {
+        telling.end().await;
     }
     tracing::info!("stopped");
     Ok(())
@@ -528,6 +540,10 @@ fn smtp_config(config: &Config, server: &str) -> anyhow::Result<SmtpConfig> {
         },
         login,
         from: config.smtp.from.clone(),
+        language: match config.smtp.language {
+            MailLanguage::English => Language::English,
+            MailLanguage::Japanese => Language::Japanese,
+        },
         extra_roots_file: config.smtp.extra_roots_file.clone(),
         timeout: SMTP_TIMEOUT,
     })
