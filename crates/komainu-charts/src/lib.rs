@@ -15,7 +15,7 @@
 //! # What a script may use
 //!
 //! Nothing needs one: what leads somewhere is a plain link ([`Link`]), which also says `data-filter="column=value"`,
-//! both percent-encoded. A chart over time has one `rect.k-brush` that covers exactly its plot and carries `data-from`
+//! both percent-encoded, and `data-safe` with how the value is passed on. A chart over time has one `rect.k-brush` that covers exactly its plot and carries `data-from`
 //! and `data-to` in milliseconds since 1970: where a drag lies in the rectangle's `getBoundingClientRect()` gives its
 //! times. There is neither a script nor a `style` attribute in what is written, so a strict Content-Security-Policy
 //! holds.

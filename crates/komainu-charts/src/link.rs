@@ -13,6 +13,7 @@ const HREF_BYTES_MAX: usize = 1024;
 pub struct Link {
     href: String,
     filter: Option<String>,
+    safe: Option<String>,
 }
 
 impl Link {
@@ -24,7 +25,7 @@ impl Link {
             _ => false,
         };
         let is_plain = href.len() <= HREF_BYTES_MAX && href.bytes().all(|byte| byte.is_ascii_graphic());
-        (begins_well && is_plain).then(|| Self { href: href.to_owned(), filter: None })
+        (begins_well && is_plain).then(|| Self { href: href.to_owned(), filter: None, safe: None })
     }
 
     /// The same link, which also says for scripts that it means `column` to be `value`. A condition that is too long to
@@ -35,10 +36,20 @@ impl Link {
         self
     }
 
+    /// The same link, which also says for scripts how the value is passed on so that no program makes a link of it. The text is
+    /// percent-encoded by whoever calls; what is no visible ASCII, or too long, is left out.
+    pub fn with_safe(mut self, encoded: &str) -> Self {
+        let is_plain = encoded.len() <= HREF_BYTES_MAX && encoded.bytes().all(|byte| byte.is_ascii_graphic());
+        self.safe = is_plain.then(|| encoded.to_owned());
+        self
+    }
+
     /// The markup within the link.
     pub(crate) fn around(link: Option<&Self>, content: Markup) -> Markup {
         match link {
-            Some(Self { href, filter }) => html! { a href=(href) data-filter=[filter] { (content) } },
+            Some(Self { href, filter, safe }) => {
+                html! { a href=(href) data-filter=[filter] data-safe=[safe] { (content) } }
+            }
             None => content,
         }
     }
@@ -46,8 +57,8 @@ impl Link {
     /// The markup within a link that the keyboard passes over: for values that are many, and stand in a table as well.
     pub(crate) fn around_passed(link: Option<&Self>, content: Markup) -> Markup {
         match link {
-            Some(Self { href, filter }) => {
-                html! { a href=(href) data-filter=[filter] tabindex="-1" { (content) } }
+            Some(Self { href, filter, safe }) => {
+                html! { a href=(href) data-filter=[filter] data-safe=[safe] tabindex="-1" { (content) } }
             }
             None => content,
         }
@@ -95,5 +106,11 @@ mod tests {
         assert_eq!(text, r#"<a href="/attacks" data-filter="user=a%3D%22b%22%00"></a>"#);
         let link = Link::new("/attacks").unwrap().with_filter("user", &"x".repeat(10_000_000));
         assert_eq!(link.filter, None);
+        let link = Link::new("/attacks").unwrap().with_safe("192%5B.%5D0");
+        assert_eq!(
+            Link::around(Some(&link), html! {}).into_string(),
+            r#"<a href="/attacks" data-safe="192%5B.%5D0"></a>"#
+        );
+        assert_eq!(Link::new("/attacks").unwrap().with_safe("a b").safe, None);
     }
 }

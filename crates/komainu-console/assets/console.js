@@ -19,10 +19,10 @@ function move(by) {
   all[to].scrollIntoView({ block: "nearest" });
 }
 
-/** Opens the first link of the marked line. */
+/** Follows the first link of the marked line. */
 function open() {
   const link = document.querySelector("table.rows tr.here a[href]");
-  if (link) link.click();
+  if (link) location.assign(link.href);
   return Boolean(link);
 }
 
@@ -66,7 +66,7 @@ function equip(part) {
   // A click copies what is made for being passed on.
   for (const element of part.querySelectorAll("[data-copy]")) {
     element.addEventListener("click", () => {
-      navigator.clipboard?.writeText(element.textContent.trim()).then(() => {
+      copy(element.textContent.trim()).then(() => {
         element.classList.add("copied");
         setTimeout(() => element.classList.remove("copied"), 800);
       });
@@ -78,9 +78,131 @@ function equip(part) {
     if (plot) brush(area, plot);
   }
   for (const card of part.querySelectorAll("[data-replay]")) replay(card);
+  if (values) for (const value of part.querySelectorAll("a[data-filter]")) value.setAttribute("aria-haspopup", "menu");
 }
 
+const values = document.getElementById("values")?.showPopover ? document.getElementById("values") : null;
 equip(document);
+if (values) valueMenu();
+
+/** Copies a text, also where pages come over plain HTTP and browsers hand out no clipboard. */
+async function copy(text) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const field = Object.assign(document.createElement("textarea"), { value: text });
+  document.body.append(field);
+  field.select();
+  document.execCommand("copy");
+  field.remove();
+}
+
+/** A click on a value opens what can be done with it. A second one, or one with a key held, follows its link as ever. */
+function valueMenu() {
+  const items = [...values.querySelectorAll("[data-do]")];
+  const list = values.querySelector("[role=menu]");
+  const said = document.getElementById("values-said");
+  const has = (name, word) => values.dataset[name].split(" ").includes(word);
+  let value = null;
+  let texts = {};
+
+  /** The address of a list that is narrowed further. */
+  const and = (base, name, text) => `${base}${base.includes("?") ? "&" : "?"}${name}=${encodeURIComponent(text)}`;
+
+  /** What leads where: null is not offered. */
+  function links(kind, plain) {
+    const mark = document.querySelector("main [data-attacks]") ?? values;
+    const list = document.querySelector("main [data-list]");
+    const test = (sign) => kind + sign + plain.replace(/[\\,]/g, "\\$&");
+    const search = plain && `/search?q=${encodeURIComponent(plain)}`;
+    if (list?.dataset.fields.split(" ").includes(kind)) {
+      const [base, sign] = [list.dataset.list, list.dataset.without];
+      return { only: and(base, kind, plain), without: sign ? and(base, kind, sign + plain) : null, search };
+    }
+    if (has("columns", kind)) {
+      const base = mark.dataset.attacks;
+      const attacks = and(values.dataset.attacks, "where", test("="));
+      return { only: and(base, "where", test("=")), without: and(base, "where", test("!=")), attacks, search };
+    }
+    if (has("kinds", kind)) {
+      const base = and(mark.dataset.observables, "where", `kind=${kind}`);
+      const [only, without] = ["=", "!="].map((sign) => and(base, "where", `value${sign}${plain.replace(/[\\,]/g, "\\$&")}`));
+      return { only, without, search };
+    }
+    if (kind === "sample") return { attacks: `/observables/one?kind=file&value=${plain}&range=1y`, search };
+    return { search };
+  }
+
+  function show(link) {
+    const [kind, plain] = link.dataset.filter.split("=").map(decodeURIComponent);
+    const safe = link.dataset.safe ? decodeURIComponent(link.dataset.safe) : null;
+    texts = { copy: plain, safe };
+    const all = links(kind, plain);
+    all.look = has("pageless", kind) ? null : link.href;
+    for (const item of items) {
+      const deed = item.dataset.do;
+      item.hidden = !(deed in texts ? texts[deed] : all[deed]);
+      if (item.matches("a") && !item.hidden) item.href = all[deed];
+    }
+    const code = values.querySelector("code");
+    code.textContent = safe && safe.length <= 48 ? safe : "";
+    const name = (link.querySelector(".k-name") ?? link).textContent.trim();
+    values.querySelector("p").textContent = name;
+    list.setAttribute("aria-label", name);
+    value = link;
+    said.textContent = "";
+    link.setAttribute("aria-expanded", "true");
+    values.showPopover();
+    const { left, bottom, top } = link.getBoundingClientRect();
+    const { offsetWidth: width, offsetHeight: height } = values;
+    const isAbove = bottom + height + 8 > innerHeight && top > height + 8;
+    values.style.left = `${scrollX + Math.max(8, Math.min(left, document.documentElement.clientWidth - width - 8))}px`;
+    values.style.top = `${scrollY + (isAbove ? top - height - 4 : bottom + 4)}px`;
+    items.find((item) => !item.hidden)?.focus();
+  }
+
+  function close() {
+    const from = value;
+    values.hidePopover();
+    from?.focus();
+  }
+
+  addEventListener("click", (event) => {
+    const link = event.target instanceof Element ? event.target.closest("a[data-filter]") : null;
+    if (!link || event.defaultPrevented || event.button !== 0 || event.detail > 1) return;
+    if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+    event.preventDefault();
+    show(link);
+  });
+  addEventListener("keydown", (event) => {
+    const link = event.target instanceof Element ? event.target.closest("a[data-filter]") : null;
+    if (!link || event.key !== " ") return;
+    event.preventDefault();
+    show(link);
+  });
+  values.addEventListener("keydown", (event) => {
+    const open = items.filter((item) => !item.hidden);
+    const at = open.indexOf(document.activeElement);
+    const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: -1 }[event.key];
+    if (event.key === "Escape" || event.key === "Tab") close();
+    else if (event.key === " " && document.activeElement.matches("a")) document.activeElement.click();
+    else if (to !== undefined) open.at(to % open.length).focus();
+    else return event.key === "Enter" ? event.stopPropagation() : undefined;
+    event.preventDefault();
+    event.stopPropagation();
+  });
+  values.addEventListener("click", async (event) => {
+    const text = texts[event.target.closest("button[data-do]")?.dataset.do];
+    if (text === undefined) return;
+    close();
+    await copy(text);
+    said.textContent = values.dataset.copied;
+    const mark = value;
+    mark?.classList.add("copied");
+    setTimeout(() => mark?.classList.remove("copied"), 800);
+  });
+  values.addEventListener("toggle", (event) => {
+    if (event.newState !== "open") document.querySelector("a[data-filter][aria-expanded]")?.removeAttribute("aria-expanded");
+  });
+}
 
 function brush(area, plot) {
   const [from, to] = [Number(plot.dataset.from), Number(plot.dataset.to)];
@@ -181,7 +303,7 @@ function live() {
   const isBusy = () => {
     const main = document.querySelector("main");
     const isChosen = !getSelection().isCollapsed && main.contains(getSelection().anchorNode);
-    return isChosen || isTyping(document.activeElement) || main.querySelector("details.value[open], .brushed") !== null;
+    return isChosen || isTyping(document.activeElement) || main.querySelector(".brushed, a[aria-expanded]") !== null;
   };
   const refresh = async () => {
     due = null;
@@ -207,7 +329,7 @@ function live() {
     offer.addEventListener("click", () => {
       document.activeElement?.blur();
       getSelection().removeAllRanges();
-      for (const details of document.querySelectorAll("details.value[open]")) details.open = false;
+      values?.hidePopover();
       refresh();
     });
     document.body.append(offer);

@@ -69,11 +69,6 @@ impl Conditions {
         self.with(LakeFilter { column, test: LakeTest::OneOf(vec![value]) })
     }
 
-    /// The same without this value of a column.
-    pub(crate) fn except(&self, column: usize, value: LakeValue) -> Option<Self> {
-        self.with(LakeFilter { column, test: LakeTest::NoneOf(vec![value]) })
-    }
-
     /// The same without the test at a place.
     pub(crate) fn without(&self, place: usize) -> Self {
         let mut all = self.clone();
@@ -96,6 +91,11 @@ impl Conditions {
         let others = self.filters.iter().filter(|filter| filter.values_written().is_empty());
         others.map(|filter| filter.written(self.table)).collect()
     }
+}
+
+/// The test whether a column has this value, as addresses have it.
+pub(crate) fn is_one(column: &str, value: &str) -> String {
+    format!("{column}={}", value.replace('\\', "\\\\").replace(',', "\\,"))
 }
 
 /// A test that somebody wrote.
@@ -158,7 +158,8 @@ mod tests {
         let all = Conditions::none(LakeTable::Attacks);
         let (country, port, word) = (2, 9, LakeValue::text);
         let china = all.only(country, word("CN")).unwrap();
-        assert_eq!(china.except(port, LakeValue::Number(23)).unwrap().texts(), ["country=CN", "port!=23"]);
+        let but = LakeFilter { column: port, test: LakeTest::NoneOf(vec![LakeValue::Number(23)]) };
+        assert_eq!(china.with(but).unwrap().texts(), ["country=CN", "port!=23"]);
         assert_eq!(china.only(country, word("US")).unwrap().texts(), ["country=US"]);
         assert_eq!(china.without(0), all);
         assert_eq!((china.values_of(country), china.others()), ("CN".to_owned(), Vec::new()));

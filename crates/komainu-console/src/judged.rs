@@ -9,9 +9,9 @@ use komainu_model::{
 };
 use maud::{Markup, html};
 
-use crate::address::part;
 use crate::behaviors::profile_path;
 use crate::shown::shown;
+use crate::value::{leading_to, shown_as};
 use crate::visit::Visit;
 use crate::watch::{brief, grouped};
 
@@ -260,24 +260,14 @@ pub(crate) fn duration_words(visit: &Visit, seconds: u32) -> String {
     }
 }
 
-/// The word for a state in addresses, forms and keys of texts.
-pub(crate) const fn verification_word(state: VerificationState) -> &'static str {
-    match state {
-        VerificationState::Unknown => "unknown",
-        VerificationState::TruePositive => "true-positive",
-        VerificationState::BenignPositive => "benign-positive",
-        VerificationState::FalsePositive => "false-positive",
-    }
-}
-
 /// The state of a word.
 pub(crate) fn verification_of(word: &str) -> Option<VerificationState> {
-    VERIFICATIONS.into_iter().find(|state| verification_word(*state) == word)
+    VERIFICATIONS.into_iter().find(|state| state.as_str() == word)
 }
 
 /// What people found out.
 pub(crate) fn verification_badge(visit: &Visit, state: VerificationState) -> Markup {
-    let word = verification_word(state);
+    let word = state.as_str();
     let text = visit.texts.word("verification", word).unwrap_or(word);
     let class = match state {
         VerificationState::Unknown => "badge bad",
@@ -320,12 +310,12 @@ pub(crate) fn target_words(visit: &Visit, target: &DetectTarget) -> Markup {
 
 /// A device, with where it leads. Its name may be anybody's text.
 pub(crate) fn device_link(name: &str) -> Markup {
-    html! { a href={ "/devices/" (part(name)) } { (shown(name)) } }
+    shown_as("device", name, html! { (shown(name)) })
 }
 
 /// A group.
 pub(crate) fn group_link(name: &str) -> Markup {
-    html! { a href={ "/groups/" (part(name)) } { (name) } }
+    shown_as("group", name, html! { (name) })
 }
 
 /// The first of a device's groups.
@@ -343,5 +333,5 @@ pub(crate) fn group_links(visit: &Visit, groups: &[GroupName]) -> Markup {
 
 /// A security profile.
 pub(crate) fn profile_link(name: &ProfileName) -> Markup {
-    html! { a href=(profile_path(name)) { (name) } }
+    leading_to(&profile_path(name), "profile", name.as_str(), html! { (name) })
 }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 /// The version of all three documents that is understood here.
-const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 1;
 
 /// What there is of a sample.
 #[derive(Debug, Default)]
@@ -21,7 +21,16 @@ pub(crate) struct LabReport {
     /// What it taught the fleet.
     pub(crate) lessons: Vec<Lesson>,
     /// What is there and cannot be read: the name of the document, and why.
-    pub(crate) unreadable: Vec<(&'static str, String)>,
+    pub(crate) unreadable: Vec<(&'static str, Unreadable)>,
+}
+
+/// Why a document of the laboratory cannot be read.
+#[derive(Debug)]
+pub(crate) enum Unreadable {
+    /// Of another version than is understood.
+    Version(u32),
+    /// It has not the shape that it should have; what the reader of JSON says.
+    Shape(String),
 }
 
 impl LabReport {
@@ -39,7 +48,7 @@ impl LabReport {
         samples: &dyn SampleStore,
         sample: &SampleDigest,
         kind: SampleDocument,
-        read: impl Fn(&str) -> Result<T, String>,
+        read: impl Fn(&str) -> Result<T, Unreadable>,
     ) -> Result<Option<T>, SamplesError> {
         let Some(json) = samples.document(sample, kind)? else { return Ok(None) };
         Ok(read(&json).map_err(|reason| self.unreadable.push((kind.as_str(), reason))).ok())
@@ -51,16 +60,16 @@ struct Versioned {
     version: u32,
 }
 
-fn versioned<T: DeserializeOwned>(json: &str) -> Result<T, String> {
+fn versioned<T: DeserializeOwned>(json: &str) -> Result<T, Unreadable> {
     let Versioned { version } = parsed(json)?;
     if version != VERSION {
-        return Err(format!("its version is {version}, and {VERSION} is understood"));
+        return Err(Unreadable::Version(version));
     }
     parsed(json)
 }
 
-fn parsed<T: DeserializeOwned>(json: &str) -> Result<T, String> {
-    serde_json::from_str(json).map_err(|error| error.to_string())
+fn parsed<T: DeserializeOwned>(json: &str) -> Result<T, Unreadable> {
+    serde_json::from_str(json).map_err(|error| Unreadable::Shape(error.to_string()))
 }
 
 /// A value that a sample taught.
@@ -179,6 +188,9 @@ pub(crate) struct Endpoint {
     /// In percent.
     pub(crate) confidence: u8,
     pub(crate) reasons: Vec<String>,
+    /// The same in Japanese; older reports have none.
+    #[serde(default)]
+    pub(crate) reasons_ja: Vec<String>,
     /// Otherwise the simulated Internet made it up for a name.
     pub(crate) address_is_real: bool,
     pub(crate) contacts: u64,
@@ -243,6 +255,9 @@ pub(crate) struct Similar {
     /// How alike.
     pub(crate) percent: u8,
     pub(crate) reasons: Vec<String>,
+    /// The same in Japanese; older reports have none.
+    #[serde(default)]
+    pub(crate) reasons_ja: Vec<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

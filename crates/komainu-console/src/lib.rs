@@ -6,7 +6,7 @@
 //! have made ([`form_key`]), and is written to the audit trail with the change itself.
 //!
 //! Pages about attacks take their time from the address ([`period`]), their tests as well ([`condition`]), and ask the lake
-//! ([`watch`]).
+//! ([`watch`]). The monthly report ([`monthly`]) asks as they do, and is a document of its own, also for the command line.
 //!
 //! What others sent is shown by [`shown::shown`] and escaped by the templates; no page has script or style of its own, so
 //! that the strict content security policy of [`reply`] holds for all of them.
@@ -16,6 +16,7 @@ mod address;
 mod assets;
 mod attempts;
 mod behaviors;
+mod browsers;
 mod condition;
 mod cookie;
 mod events;
@@ -26,11 +27,14 @@ pub mod fuzzing;
 mod judged;
 mod lab_report;
 mod live;
+mod monthly;
 mod paced;
 mod pages;
 mod password;
 mod period;
 mod problem;
+mod problem_words;
+mod provider;
 mod published;
 mod reply;
 mod request;
@@ -42,15 +46,18 @@ mod shown;
 mod test_desks;
 mod time;
 mod totp;
+mod value;
 mod visit;
 mod watch;
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
 
-pub use accounts::{Accounts, By, OneTimeLink};
+pub use accounts::{Accounts, By, OneTimeLink, PasswordRule};
 use assets::Assets;
 use attempts::Attempts;
+use browsers::Browsers;
 use komainu_model::Scope;
 use komainu_ports::{
     AccessKeys, AccountStore, AccountsError, Clock, Fleet, IdSource, IndicatorSink, IndicatorStore, Lake, LogBudget,
@@ -58,7 +65,10 @@ use komainu_ports::{
     SessionLog, Store, TopicDesk, VitalSigns,
 };
 use live::Live;
+pub use monthly::{Month, MonthlyError, MonthlyParts, monthly_report};
 use password::Passwords;
+use provider::Arrivals;
+pub use provider::{ProviderRules, SignInProvider};
 pub use published::{Publications, Published, PublishedFile, PublishedFileState, PublishedKind};
 pub use server::{CertificateError, Server, TlsCertificate};
 use tokio::sync::Semaphore;
@@ -96,6 +106,8 @@ pub struct ConsoleParts {
     pub keys: Arc<dyn AccessKeys>,
     /// How the installation is.
     pub vitals: Arc<dyn VitalSigns>,
+    /// Through whom operators sign in, besides passwords.
+    pub sign_in: Option<SignInProvider>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// Where tokens and salts come from.
@@ -153,26 +165,14 @@ pub enum CookieScope {
     Tls,
 }
 
-/// The console.
+/// The console: its parts, which pages see as if they were its own, and what it makes of them.
 pub struct Console {
-    pub(crate) accounts: Arc<Accounts>,
-    pub(crate) lakes: Arc<dyn Lakes>,
-    pub(crate) scope: Scope,
-    pub(crate) history: Arc<dyn Store>,
-    pub(crate) profiles: Arc<dyn ProfileDesk>,
-    pub(crate) topics: Arc<dyn TopicDesk>,
-    pub(crate) fleet: Arc<dyn Fleet>,
-    pub(crate) presence: Arc<dyn Presence>,
-    pub(crate) threat: ThreatParts,
-    pub(crate) publications: Arc<dyn Publications>,
-    pub(crate) keys: Arc<dyn AccessKeys>,
-    pub(crate) vitals: Arc<dyn VitalSigns>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) ids: Arc<dyn IdSource>,
-    pub(crate) cookies: CookieScope,
-    pub(crate) proxies: Vec<IpAddr>,
+    parts: ConsoleParts,
     pub(crate) assets: Assets,
     pub(crate) attempts: Attempts,
+    /// Set at the first signing in: the store keeps its secret.
+    browsers: OnceLock<Browsers>,
+    pub(crate) arrivals: Option<Arrivals>,
     pub(crate) passwords: Passwords,
     pub(crate) turns: Arc<Semaphore>,
     /// Trials of profiles that run.
@@ -185,6 +185,7 @@ pub struct Console {
 #[derive(Default)]
 pub(crate) struct Budgets {
     pub(crate) sign_in: LogBudget,
+    pub(crate) provider: LogBudget,
     pub(crate) trespass: LogBudget,
     pub(crate) limit: LogBudget,
     pub(crate) unavailable: LogBudget,
@@ -192,48 +193,21 @@ pub(crate) struct Budgets {
 
 impl Console {
     /// A console of these parts. Hashes one password, which takes some tenths of a second.
-    pub fn new(parts: ConsoleParts) -> Arc<Self> {
-        let ConsoleParts {
-            accounts,
-            lakes,
-            scope,
-            history,
-            fleet,
-            presence,
-            profiles,
-            topics,
-            threat,
-            publications,
-            ..
-        } = parts;
-        let ConsoleParts { keys, vitals, clock, ids, cookies, proxies, .. } = parts;
-        let attempts = Attempts::new(ids.secret());
-        let passwords = Passwords::new(&*ids);
+    pub fn new(mut parts: ConsoleParts) -> Arc<Self> {
+        let attempts = Attempts::new(parts.ids.secret());
+        let arrivals = parts.sign_in.take().map(|sign_in| Arrivals::new(sign_in, parts.ids.secret()));
+        let passwords = Passwords::new(&*parts.ids);
         let turns = Arc::new(Semaphore::new(PAGES_AT_ONCE_MAX));
-        let (assets, budgets) = (Assets::new(), Budgets::default());
         Arc::new(Self {
-            accounts,
-            lakes,
-            scope,
-            history,
-            profiles,
-            topics,
-            fleet,
-            presence,
-            threat,
-            publications,
-            keys,
-            vitals,
-            clock,
-            ids,
-            cookies,
-            proxies,
-            assets,
+            parts,
+            assets: Assets::new(),
             attempts,
+            browsers: OnceLock::new(),
+            arrivals,
             passwords,
             turns,
             trials: Semaphore::new(TRIALS_AT_ONCE_MAX),
-            budgets,
+            budgets: Budgets::default(),
             live: Live::default(),
         })
     }
@@ -242,8 +216,30 @@ impl Console {
         self.accounts.store()
     }
 
+    /// Knows browsers in which somebody signed in before.
+    pub(crate) fn browsers(&self) -> Result<&Browsers, AccountsError> {
+        if let Some(known) = self.browsers.get() {
+            return Ok(known);
+        }
+        let secret = self.store().browser_secret(self.ids.secret())?;
+        Ok(self.browsers.get_or_init(|| Browsers::new(secret)))
+    }
+
+    /// What people call the OpenID provider, if there is one.
+    pub(crate) fn provider_name(&self) -> Option<&str> {
+        self.arrivals.as_ref().map(|arrivals| arrivals.rules.name.as_str())
+    }
+
     /// Whether the console can answer.
     pub(crate) fn health(&self) -> Result<(), AccountsError> {
         self.store().audit(None, 0).map(drop)
+    }
+}
+
+impl Deref for Console {
+    type Target = ConsoleParts;
+
+    fn deref(&self) -> &ConsoleParts {
+        &self.parts
     }
 }

@@ -158,6 +158,21 @@ impl Period {
         usize::try_from(place).ok().filter(|place| *place < self.buckets())
     }
 
+    /// When a piece begins, in milliseconds.
+    pub(crate) fn bucket_begin(&self, place: usize) -> i64 {
+        let first = self.range.from.unix_millis().div_euclid(self.bucket_ms());
+        (first.saturating_add(i64::try_from(place).unwrap_or(i64::MAX))).saturating_mul(self.bucket_ms())
+    }
+
+    /// How long a piece is, in milliseconds.
+    pub(crate) fn bucket_ms(&self) -> i64 {
+        match self.bucket {
+            TimeBucket::Hour => HOUR_MS,
+            // It is cut into hours or days only.
+            TimeBucket::Day | TimeBucket::Week | TimeBucket::Month => DAY_MS,
+        }
+    }
+
     /// So many pieces are over; of the rest nothing, or not everything, is known yet.
     pub(crate) fn buckets_over(&self) -> usize {
         let over = self.bucket.number(self.now) - self.bucket.number(self.range.from);

@@ -5,6 +5,7 @@ use komainu_model::{Role, Timestamp};
 use komainu_ports::{AccessKeyError, AccountsError, RecordsError, SamplesError, StoreError};
 use maud::html;
 
+use crate::pages::oidc::NotVouched;
 use crate::reply::Reply;
 use crate::visit::{SignedIn, Visit};
 use crate::{password, shell, time};
@@ -40,6 +41,10 @@ pub(crate) enum Problem {
     },
     /// A one-time link does not count.
     LinkGone,
+    /// It is for those who sign in with a password.
+    NoPasswords,
+    /// Somebody does not come in through the OpenID provider.
+    NotVouched(NotVouched),
     /// Others are served.
     Busy,
     /// What it needs cannot be read or written.
@@ -72,6 +77,7 @@ impl From<AccountsError> for Problem {
             AccountsError::Missing(_) => Self::NotFound,
             AccountsError::LinkGone | AccountsError::NotFirst => Self::LinkGone,
             AccountsError::NotLetIn(_) => Self::SignInFirst,
+            AccountsError::NoPasswords | AccountsError::OfProvider(_) => Self::NoPasswords,
             error @ (AccountsError::Exists(_)
             | AccountsError::LastAdmin(_)
             | AccountsError::Full(_)
@@ -150,6 +156,10 @@ impl Problem {
                 (StatusCode::TOO_MANY_REQUESTS, text("problem.too-fast"), advice)
             }
             Self::LinkGone => (StatusCode::GONE, text("problem.link-gone"), text("problem.link-gone-advice")),
+            Self::NoPasswords => {
+                (StatusCode::FORBIDDEN, text("problem.no-passwords"), text("problem.no-passwords-advice"))
+            }
+            Self::NotVouched(why) => (why.status(), why.title(visit), why.advice(visit)),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, text("problem.busy"), text("problem.busy-advice")),
             Self::Unavailable(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, text("problem.unavailable"), text("problem.unavailable-advice"))
@@ -164,7 +174,10 @@ impl Problem {
                 p.status-code { (status.as_u16()) }
                 h2 { (title) }
                 p { (advice) }
-                p { a.button href="/" { (visit.text("problem.to-start")) } }
+                @match self {
+                    Self::NotVouched(_) => p { a.button href="/sign-in" { (visit.text("oidc.again")) } },
+                    _ => p { a.button href="/" { (visit.text("problem.to-start")) } },
+                }
             }
         };
         let reply = shell::page_with_status(status, visit, who, &title, content);

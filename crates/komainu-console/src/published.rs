@@ -6,11 +6,11 @@ use std::sync::Arc;
 use komainu_charts::{Annotation, Link};
 use komainu_model::Timestamp;
 use komainu_ports::{LakeQuestion, LakeTable, TimeRange};
-use komainu_statistics::{CveId, Day, Epss, Finding, Nearby, Occasion, Publication, Relation, Span, nearby};
+use komainu_statistics::{CveId, Day, Epss, Finding, Nearby, Occasion, Problem, Publication, Relation, Span, nearby};
 use maud::{Markup, html};
 
 use crate::address::address;
-use crate::watch::{Watch, asked, brief, end_of_day, keys, one_of};
+use crate::watch::{Asker, asked, brief, end_of_day, keys, one_of};
 
 /// Publications that are told of one peak; the page of publications has the others.
 const TOLD_MAX: usize = 3;
@@ -84,7 +84,7 @@ pub enum PublishedFileState {
         /// Entries that are taken.
         entries: usize,
         /// What is not taken, each with its line or entry.
-        problems: Vec<String>,
+        problems: Vec<Problem>,
     },
     /// It was not; what it said before is let go.
     Unreadable {
@@ -98,29 +98,40 @@ pub(crate) struct NearPeaks<'p>(Vec<(&'p Finding, Vec<Nearby<'p>>)>);
 
 impl<'p> NearPeaks<'p> {
     /// For the latest of these findings, which are sorted by these columns.
-    pub(crate) fn of(watch: &Watch<'_>, published: &'p Published, findings: &'p [Finding], columns: &[&str]) -> Self {
+    pub(crate) fn of(asker: &Asker, published: &'p Published, findings: &'p [Finding], columns: &[&str]) -> Self {
         if published.publications.is_empty() {
             return Self(Vec::new());
         }
         let latest = findings.iter().rev().take(PEAKS_MAX);
-        Self(latest.map(|finding| (finding, near(watch, published, finding, columns))).collect())
+        Self(latest.map(|finding| (finding, near(asker, published, finding, columns))).collect())
+    }
+
+    /// What is worth telling of what was published then.
+    fn of_finding(&self, finding: &Finding) -> &[Nearby<'p>] {
+        let found = self.0.iter().find(|(of, _)| std::ptr::eq(*of, finding));
+        found.map_or(&[], |(_, near)| worth_telling(near))
     }
 
     /// What was published then, in a list; nothing when nothing was.
-    pub(crate) fn told(&self, watch: &Watch<'_>, finding: &Finding) -> Markup {
-        let found = self.0.iter().find(|(of, _)| std::ptr::eq(*of, finding)).map(|(_, near)| near);
+    pub(crate) fn told(&self, asker: &Asker, finding: &Finding) -> Markup {
+        let near = self.of_finding(finding);
         html! {
-            @if let Some(near) = found.filter(|near| !near.is_empty()) {
+            @if !near.is_empty() {
                 ul.then {
-                    @for one in worth_telling(near) {
+                    @for one in near {
                         li {
                             a href=(page_of(one.publication)) { (brief(&one.publication.title)) } " "
-                            span.small.muted { (why(watch, one)) }
+                            span.small.muted { (why(asker, one)) }
                         }
                     }
                 }
             }
         }
+    }
+
+    /// The same without links, for those who have no console: what each is called, and what it has to do with the peak.
+    pub(crate) fn sentences(&self, asker: &Asker, finding: &Finding) -> Vec<(String, String)> {
+        self.of_finding(finding).iter().map(|one| (brief(&one.publication.title), why(asker, one))).collect()
     }
 
     /// Marks for a chart over time: of each peak the nearest, each publication once.
@@ -150,24 +161,29 @@ impl Marks {
     pub(crate) fn of_chart(&self) -> Vec<Annotation<'_>> {
         self.0.iter().map(|(at_ms, label, path)| Annotation { at_ms: *at_ms, label, link: Link::new(path) }).collect()
     }
+
+    /// The same, leading nowhere.
+    pub(crate) fn without_links(&self) -> Vec<Annotation<'_>> {
+        self.0.iter().map(|(at_ms, label, _)| Annotation { at_ms: *at_ms, label, link: None }).collect()
+    }
 }
 
-fn near<'p>(watch: &Watch<'_>, published: &'p Published, finding: &Finding, columns: &[&str]) -> Vec<Nearby<'p>> {
+fn near<'p>(asker: &Asker, published: &'p Published, finding: &Finding, columns: &[&str]) -> Vec<Nearby<'p>> {
     let about = finding.scope.0.iter().flatten().cloned().collect();
-    let occasion = Occasion { begin: Day::of(finding.begin), cves: tried(watch, finding, columns), about };
+    let occasion = Occasion { begin: Day::of(finding.begin), cves: tried(asker, finding, columns), about };
     nearby(&occasion, &published.publications, &published.epss, Span::default()).0
 }
 
 /// Weaknesses that were tried in the attacks of a peak. Without an answer, only words are compared.
-fn tried(watch: &Watch<'_>, finding: &Finding, columns: &[&str]) -> BTreeSet<CveId> {
+fn tried(asker: &Asker, finding: &Finding, columns: &[&str]) -> BTreeSet<CveId> {
     let table = LakeTable::Observables;
-    let to = finding.end.unwrap_or(watch.visit.now).max(end_of_day(finding.top));
+    let to = finding.end.unwrap_or(asker.now).max(end_of_day(finding.top));
     let mut filters = vec![one_of(table, "kind", &["cve"])];
     for (value, column) in finding.scope.0.iter().zip(columns) {
         filters.extend(value.as_ref().map(|value| one_of(table, column, &[value])));
     }
     let range = TimeRange { from: finding.begin, to };
-    let answer = watch.count(&LakeQuestion { filters, top: Some(CVES_MAX), ..asked(table, range, &["value"]) });
+    let answer = asker.count(&LakeQuestion { filters, top: Some(CVES_MAX), ..asked(table, range, &["value"]) });
     let values = answer.as_ref().map_or(Vec::new(), keys);
     values.iter().filter_map(|(key, _)| CveId::parse(key.first()?)).collect()
 }
@@ -188,20 +204,19 @@ fn page_of(publication: &Publication) -> String {
 }
 
 /// What it has to do with the peak.
-fn why(watch: &Watch<'_>, one: &Nearby<'_>) -> String {
-    let visit = watch.visit;
+fn why(asker: &Asker, one: &Nearby<'_>) -> String {
     let days = one.days_before.unsigned_abs().to_string();
     let when = match one.days_before {
-        0 => visit.text("published.same-day").to_owned(),
-        1 => visit.text("published.day-before").to_owned(),
-        2.. => visit.filled("published.before", &[("days", &days)]),
-        -1 => visit.text("published.day-after").to_owned(),
-        _ => visit.filled("published.after", &[("days", &days)]),
+        0 => asker.text("published.same-day").to_owned(),
+        1 => asker.text("published.day-before").to_owned(),
+        2.. => asker.filled("published.before", &[("days", &days)]),
+        -1 => asker.text("published.day-after").to_owned(),
+        _ => asker.filled("published.after", &[("days", &days)]),
     };
     let relation = match &one.relation {
-        Relation::SameCve => visit.text("published.same-cve").to_owned(),
-        Relation::SameThing(words) => visit.filled("published.same-thing", &[("words", &brief(&words.join(", ")))]),
-        Relation::TimeOnly => visit.text("published.time-only").to_owned(),
+        Relation::SameCve => asker.text("published.same-cve").to_owned(),
+        Relation::SameThing(words) => asker.filled("published.same-thing", &[("words", &brief(&words.join(", ")))]),
+        Relation::TimeOnly => asker.text("published.time-only").to_owned(),
     };
     format!("{when}; {relation}")
 }

@@ -21,11 +21,15 @@ use crate::CookieScope;
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; \
                       connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
-/// Headers of every answer. Addresses of pages are told to no other site (`Referrer-Policy`): they name what is looked at,
+/// What a document that stands alone may do: show itself with the style that stands in it. It says the same of itself, for those
+/// who open it as a file.
+const DOCUMENT_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-action 'none'; \
+                               frame-ancestors 'none'; base-uri 'none'; sandbox allow-modals";
+
+/// Headers of every answer, besides its policy. Addresses of pages are told to no other site (`Referrer-Policy`): they name what is looked at,
 /// and one has a token. With `no-referrer`, browsers would not say either from where a form comes (Fetch, "append a request
 /// `Origin` header").
-const HEADERS: [(HeaderName, &str); 5] = [
-    (CONTENT_SECURITY_POLICY, POLICY),
+const HEADERS: [(HeaderName, &str); 4] = [
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (REFERRER_POLICY, "same-origin"),
     (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
@@ -44,6 +48,8 @@ pub(crate) struct Reply {
     status: StatusCode,
     headers: Vec<(HeaderName, HeaderValue)>,
     body: ReplyBody,
+    /// What browsers let it do.
+    policy: &'static str,
 }
 
 /// What is sent.
@@ -83,6 +89,11 @@ impl Body for ReplyBody {
 }
 
 impl Reply {
+    /// What the client is told.
+    pub(crate) const fn status(&self) -> StatusCode {
+        self.status
+    }
+
     /// A page.
     pub(crate) fn page(status: StatusCode, page: Markup) -> Self {
         Self::of(status, "text/html; charset=utf-8", page.into_string().into())
@@ -94,7 +105,13 @@ impl Reply {
             status,
             headers: vec![(CONTENT_TYPE, HeaderValue::from_static(media_type))],
             body: ReplyBody::Whole(body),
+            policy: POLICY,
         }
+    }
+
+    /// A document of HTML with its own style, which needs nothing else.
+    pub(crate) fn document(status: StatusCode, document: String) -> Self {
+        Self { policy: DOCUMENT_POLICY, ..Self::of(status, "text/html; charset=utf-8", document.into()) }
     }
 
     /// Something of this media type that comes piece by piece.
@@ -109,6 +126,7 @@ impl Reply {
             status: StatusCode::SEE_OTHER,
             headers: vec![(LOCATION, location)],
             body: ReplyBody::Whole(Bytes::new()),
+            policy: POLICY,
         }
     }
 
@@ -136,6 +154,7 @@ impl Reply {
         let mut response = Response::new(self.body);
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
+        headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(self.policy));
         for (name, value) in HEADERS {
             headers.insert(name, HeaderValue::from_static(value));
         }

@@ -16,7 +16,8 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use komainu_model::Timestamp;
 use komainu_ports::{AUDIT_SUBJECT_BYTES_MAX, Actor, AuditAction, AuditEntry, AuditOutcome};
 use tokio::time::Instant;
-use tracing::{error, warn};
+use tracing::field::{Empty, display};
+use tracing::{Instrument, Span, debug_span, error, warn};
 
 use crate::accounts::digest_of;
 use crate::assets::Asset;
@@ -26,9 +27,9 @@ use crate::form_key::{self, FormKey};
 use crate::problem::Problem;
 use crate::reply::{Reply, ReplyBody};
 use crate::routes::{self, Answer, Answered};
-use komainu_texts::Texts;
 use crate::visit::{SignedIn, Theme, Visit};
-use crate::{Console, cookie, events};
+use crate::{Console, browsers, cookie, events, provider};
+use komainu_texts::Texts;
 
 /// The largest form, in bytes. The largest of ours is a security profile in its editor.
 const BODY_BYTES_MAX: usize = 256 * 1024;
@@ -59,7 +60,20 @@ pub(crate) async fn answer(
     let scope = console.cookies;
     let reply = match console.assets.find(head.uri.path()) {
         Some(asset) => asset_reply(asset, &head.headers),
-        None => page_reply(&console, address, head, body).await,
+        None => {
+            let span = debug_span!(
+                "console.request",
+                otel.name = Empty,
+                otel.kind = "server",
+                http.request.method = if head.method == Method::POST { "POST" } else { "GET" },
+                network.peer.address = %address,
+                http.route = Empty,
+                http.response.status_code = Empty,
+            );
+            let reply = page_reply(&console, address, head, body).instrument(span.clone()).await;
+            span.record("http.response.status_code", i64::from(reply.status().as_u16()));
+            reply
+        }
     };
     Ok(reply.into_response(scope))
 }
@@ -96,10 +110,10 @@ async fn page_reply(console: &Arc<Console>, address: IpAddr, head: Parts, body: 
         return to_stranger(Problem::Busy);
     };
     let work = {
-        let (console, head) = (console.clone(), head.clone());
+        let (console, head, span) = (console.clone(), head.clone(), Span::current());
         // Stores block; and what began is done to its end, whether somebody waits for it or not.
         tokio::task::spawn_blocking(move || {
-            let _turn = turn;
+            let (_turn, _span) = (turn, span.entered());
             if head.uri.path() == HEALTH { health(&console) } else { page(&console, address, &head, form, now) }
         })
     };
@@ -168,6 +182,9 @@ fn page(console: &Arc<Console>, address: IpAddr, head: &Parts, form: Fields, now
 
 fn routed(visit: &mut Visit, who: Option<&SignedIn>, head: &Parts) -> Answered {
     let (route, labels) = routes::find(&head.method, &visit.path)?;
+    let span = Span::current();
+    span.record("otel.name", display(format_args!("{} {}", head.method, route.path)));
+    span.record("http.route", route.path);
     visit.labels = labels;
     if head.method == Method::POST {
         let is_ours = visit.form_key.is(visit.form.one(form_key::FIELD));
@@ -207,6 +224,8 @@ fn told(visit: &Visit, who: Option<&SignedIn>, problem: Problem) -> Reply {
         | Problem::TooMany { .. }
         | Problem::TooFast { .. }
         | Problem::LinkGone
+        | Problem::NoPasswords
+        | Problem::NotVouched(_)
         | Problem::Busy
         | Problem::Failed => {}
     }
@@ -262,6 +281,10 @@ fn visit(console: &Arc<Console>, address: IpAddr, head: &Parts, who: Option<&Sig
         texts: Texts::of(language),
         theme: cookie::find(cookies, cookie::THEME).map_or(Theme::Auto, Theme::parse),
         form_key: FormKey::of(secret_of(head, who).unwrap_or_default()),
+        browser: cookie::find_within(cookies, cookie::BROWSER, browsers::COOKIE_BYTES_MAX)
+            .unwrap_or_default()
+            .to_owned(),
+        flow: cookie::find_within(cookies, cookie::FLOW, provider::FLOW_BYTES_MAX).unwrap_or_default().to_owned(),
     }
 }
 
@@ -289,9 +312,9 @@ pub(crate) mod tests {
         ReporterName, Role, SampleDigest, Scope, SecurityProfile, Taught, Thing, ThingName, ThingTypeName,
     };
     use komainu_ports::{
-        AccountLimits, CapturesLimits, DiskVitals, Fleet, FleetDevice, FleetError, FleetGroup, GroupList, GroupQuery,
-        IdSource, IndicatorSink, IndicatorStore, JudgedBehavior, Kept, KeptWhat, Lake, LinkPurpose, Listener,
-        ListenerWish, Looked, ManualClock, MemoryAccessKeys, MemoryAccounts, MemoryArtifacts, MemoryCaptures,
+        AccountLimits, CapturesLimits, Credential, DiskVitals, Fleet, FleetDevice, FleetError, FleetGroup, GroupList,
+        GroupQuery, IdSource, IndicatorSink, IndicatorStore, JudgedBehavior, Kept, KeptWhat, Lake, LinkPurpose,
+        Listener, ListenerWish, Looked, ManualClock, MemoryAccessKeys, MemoryAccounts, MemoryArtifacts, MemoryCaptures,
         MemoryLake, MemoryRecords, MemorySamples, MemoryStore, NewSample, NewSession, PasswordHash, Presence,
         RecordedSession, RecordsError, RecordsLimits, SampleIntake, SampleLimits, SampleMention, SamplePriority,
         SampleStore, SampleSubmitted, SamplesError, SeededIds, SensorKey, SensorRollCall, SensorStatus, SessionClue,
@@ -302,7 +325,10 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::test_desks::{TestProfiles, TestTopics};
-    use crate::{Accounts, By, ConsoleParts, CookieScope, Lakes, Publications, Published, ShownLake, ThreatParts};
+    use crate::{
+        Accounts, By, ConsoleParts, CookieScope, Lakes, PasswordRule, Publications, Published, ShownLake,
+        SignInProvider, ThreatParts,
+    };
 
     /// A fleet that was written down before: what a test puts into it.
     #[derive(Default)]
@@ -581,6 +607,13 @@ pub(crate) mod tests {
         console_that(lake, Arc::new(FixedFleet::default()), Arc::default(), Published::default(), recorded)
     }
 
+    /// A console of a provider; its operators have passwords all the same.
+    pub(crate) fn console_of_provider(sign_in: SignInProvider, rule: PasswordRule) -> Arc<Console> {
+        let lake = Arc::new(MemoryLake::default());
+        let (fleet, shelf) = (Arc::new(FixedFleet::default()), Arc::default());
+        console_signed_in_by(lake, fleet, shelf, Published::default(), Recorded::default(), Some(sign_in), rule)
+    }
+
     fn console_that(
         lake: Arc<dyn Lake>,
         fleet: Arc<FixedFleet>,
@@ -588,10 +621,23 @@ pub(crate) mod tests {
         published: Published,
         recorded: Recorded,
     ) -> Arc<Console> {
+        console_signed_in_by(lake, fleet, shelf, published, recorded, None, PasswordRule::Allowed)
+    }
+
+    fn console_signed_in_by(
+        lake: Arc<dyn Lake>,
+        fleet: Arc<FixedFleet>,
+        shelf: Arc<MemoryStore>,
+        published: Published,
+        recorded: Recorded,
+        sign_in: Option<SignInProvider>,
+        rule: PasswordRule,
+    ) -> Arc<Console> {
         let clock: Arc<dyn komainu_ports::Clock> = Arc::new(ManualClock::new(NOW));
         let ids: Arc<dyn IdSource> = Arc::new(SeededIds::new(1));
         let store = Arc::new(MemoryAccounts::new(AccountLimits::default()));
-        let accounts = Accounts::new(store, clock.clone(), ids.clone(), "http://console.example".to_owned());
+        let url = "http://console.example".to_owned();
+        let accounts = Accounts::new(store, clock.clone(), ids.clone(), url, rule);
         let cookies = CookieScope::Any;
         let samples = Arc::new(MemorySamples::new(SampleLimits::default()));
         let console = Console::new(ConsoleParts {
@@ -617,6 +663,7 @@ pub(crate) mod tests {
             publications: Arc::new(Files(published)),
             keys: Arc::new(MemoryAccessKeys::default()),
             vitals: Arc::new(StillLife),
+            sign_in,
             clock,
             ids,
             cookies,
@@ -632,7 +679,7 @@ pub(crate) mod tests {
             let session = NewSession {
                 token: digest_of(&token(role)),
                 operator: name,
-                password,
+                credential: Credential::Password(password),
                 totp_step: None,
                 address: "192.0.2.1".parse().unwrap(),
                 agent: String::new(),
@@ -650,17 +697,158 @@ pub(crate) mod tests {
         path: &str,
         form: &str,
     ) -> (u16, String) {
-        let mut request = Request::builder().method(method).uri(path);
-        if let Some(role) = role {
-            request = request.header(COOKIE, format!("{}={}", cookie::SESSION, token(role)));
-        }
+        let cookies = role.map(|role| format!("{}={}", cookie::SESSION, token(role))).unwrap_or_default();
+        let (status, page, _) = ask_with(console, &cookies, "192.0.2.1", method, path, form);
+        (status, page)
+    }
+
+    /// The same for a browser with these cookies, with those that it is given.
+    pub(crate) fn ask_with(
+        console: &Arc<Console>,
+        cookies: &str,
+        address: &str,
+        method: Method,
+        path: &str,
+        form: &str,
+    ) -> (u16, String, Vec<String>) {
+        let request = Request::builder().header("accept-language", "en").header(COOKIE, cookies);
+        answered(console, request.method(method).uri(path), address, form)
+    }
+
+    fn answered(
+        console: &Arc<Console>,
+        request: hyper::http::request::Builder,
+        address: &str,
+        form: &str,
+    ) -> (u16, String, Vec<String>) {
         let head = request.body(()).unwrap().into_parts().0;
         let form = Fields::parse(form.as_bytes()).unwrap();
-        let response = page(console, "192.0.2.1".parse().unwrap(), &head, form, NOW).into_response(CookieScope::Any);
+        let response = page(console, address.parse().unwrap(), &head, form, NOW).into_response(CookieScope::Any);
+        let given = response.headers().get_all("set-cookie").iter();
+        let given = given.map(|cookie| cookie.to_str().unwrap().split(';').next().unwrap().to_owned()).collect();
         let location = text(response.headers(), "location").to_owned();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let body = runtime.block_on(response.into_body().collect()).unwrap().to_bytes();
-        (head_status(&location, &body), String::from_utf8(body.to_vec()).unwrap() + &location)
+        (head_status(&location, &body), String::from_utf8(body.to_vec()).unwrap() + &location, given)
+    }
+
+    /// Asks for a page in Japanese, and gives back what of it is English: each run of two or more words, and each word in small
+    /// letters, that is not a name or a term that Japanese writes so; as far as it is not meant to be typed or read by machines.
+    pub(crate) fn english_of_japanese(
+        console: &Arc<Console>,
+        role: Option<Role>,
+        method: Method,
+        path: &str,
+        form: &str,
+    ) -> Vec<String> {
+        let cookies = role.map(|role| format!("{}={}", cookie::SESSION, token(role))).unwrap_or_default();
+        let request = Request::builder().header("accept-language", "ja").header(COOKIE, cookies);
+        let (_, page, _) = answered(console, request.method(method).uri(path), "192.0.2.1", form);
+        assert!(page.contains("<html lang=\"ja\""), "{path} is not Japanese: {page}");
+        english(&page)
+    }
+
+    /// Terms that are the same in Japanese, and names that data of tests has.
+    const AS_THEY_ARE: [&str; 18] = [
+        "JSON Lines",
+        "English",
+        "root",
+        "telnet",
+        "shell",
+        "hassh",
+        "viewer",
+        "analyst",
+        "admin",
+        "operator",
+        "tokyo",
+        "hall",
+        "lamp",
+        "status",
+        "https",
+        "cameras",
+        "alarms",
+        "site",
+    ];
+
+    fn english(page: &str) -> Vec<String> {
+        let mut text = String::new();
+        let mut rest = page;
+        // Elements with names, commands, and what attackers and devices said; only what is between others is prose.
+        const NO_PROSE: [&str; 6] = ["<code", "<pre", "<script", "<style", "<textarea", "<option"];
+        while let Some(at) = rest.find('<') {
+            text.push_str(&rest[..at]);
+            text.push('|');
+            let element = &rest[at..];
+            // What is read aloud, and what stands in empty fields.
+            let tag = &element[..element.find('>').unwrap_or(element.len())];
+            for start in [" aria-label=\"", " placeholder=\"", " data-label=\""] {
+                if let Some((_, value)) = tag.split_once(start) {
+                    text.push_str(value.split('"').next().unwrap_or_default());
+                    text.push('|');
+                }
+            }
+            let skipped = NO_PROSE.iter().find(|start| element.starts_with(**start));
+            let is_mono = tag.contains("mono") || tag.contains("break");
+            let name: String = element[1..].chars().take_while(char::is_ascii_alphanumeric).collect();
+            let end = match (skipped, is_mono) {
+                (None, false) => element.find('>').map(|end| end + 1),
+                _ => element.find(&format!("</{name}>")),
+            };
+            rest = end.map_or("", |end| &element[end..]);
+        }
+        // What stands in Japanese quotation marks is what others said, or a command.
+        let mut said = String::new();
+        for (number, part) in text.split('「').enumerate() {
+            let behind = part.split_once('」').map_or(part, |(_, behind)| behind);
+            said.push_str(if number == 0 { part } else { behind });
+            said.push('|');
+        }
+        let mut found = Vec::new();
+        for part in said.split('|') {
+            let mut run: Vec<&str> = Vec::new();
+            for word in part.split(|c: char| c.is_whitespace()).chain([""]) {
+                let is_word = word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_alphabetic());
+                if is_word {
+                    run.push(word);
+                    continue;
+                }
+                let alone = run.len() == 1 && run[0].len() > 3 && run[0].bytes().all(|byte| byte.is_ascii_lowercase());
+                if (run.len() > 1 || alone) && !AS_THEY_ARE.contains(&&*run.join(" ")) {
+                    found.push(run.join(" "));
+                }
+                run.clear();
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn english_is_found() {
+        let check = |page: &str, expected: &[&str]| assert_eq!(english(page), expected, "{page}");
+        check("<p>あ <b>there is</b> no<code>aws iot list</code></p>", &["there is"]);
+        check("<td class=\"mono\">a name here</td><p title=\"not this one\">JSON Lines</p>", &[]);
+        check("<p>これは the name です</p><a aria-label=\"一つの word\">値</a>", &["the name", "word"]);
+    }
+
+    #[test]
+    fn pages_in_japanese_have_no_english() {
+        let console = console();
+        let pages = crate::routes::ROUTES.iter().filter(|route| route.menu.is_some()).map(|route| route.path);
+        for path in pages.chain([
+            "/profiles/new",
+            "/indicators/refused",
+            "/account",
+            "/account/codes",
+            "/search?q=a",
+            "/nothing",
+        ]) {
+            let found = english_of_japanese(&console, Some(Role::Admin), Method::GET, path, "");
+            assert!(found.is_empty(), "{path}: {found:?}");
+        }
+        for path in ["/sign-in", "/welcome?link=a", "/enter?link=a"] {
+            let found = english_of_japanese(&console, None, Method::GET, path, "");
+            assert!(found.is_empty(), "{path}: {found:?}");
+        }
     }
 
     /// What the stream of an operator with this role says; none when there are too many. Needs a runtime.

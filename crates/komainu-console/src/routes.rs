@@ -6,9 +6,9 @@ use percent_encoding::percent_decode_str;
 
 use crate::live;
 use crate::pages::{
-    account, alarm, alarms, appliances, attacks, audit, device, devices, families, groups, health, indicator,
-    indicators, keys, malware, observables, operators, overview, profile_editor, profiles, publications, retention,
-    sample, samples, search, sensors, sessions, sign_in, sources, start, theme, topics, trends, welcome,
+    account, alarm, alarms, appliances, attacks, audit, compare, device, devices, families, groups, health, indicator,
+    indicators, keys, malware, observables, oidc, operators, overview, profile_editor, profiles, publications, report,
+    retention, sample, samples, search, sensors, sessions, sign_in, sources, start, theme, topics, trends, welcome,
 };
 use crate::problem::Problem;
 use crate::reply::Reply;
@@ -32,6 +32,7 @@ pub(crate) const ROUTES: &[Route] = &[
     get(Role::Viewer, "/sensors", sensors::show).menu(Group::Watch, "menu.sensors"),
     get(Role::Viewer, "/sensors/{name}", sensors::show_one),
     get(Role::Viewer, "/appliances", appliances::show).menu(Group::Watch, "menu.appliances"),
+    get(Role::Viewer, "/compare", compare::show),
     get(Role::Viewer, "/appliances/{name}", appliances::show_one),
     get(Role::Viewer, "/sessions/at", sessions::show_at),
     get(Role::Viewer, "/sessions/{session}", sessions::show),
@@ -60,6 +61,8 @@ pub(crate) const ROUTES: &[Route] = &[
     get(Role::Viewer, "/indicators/{id}", indicator::show),
     post(Role::Analyst, "/indicators/{id}/revoke", indicator::revoke),
     get(Role::Viewer, "/publications", publications::show).menu(Group::Analyse, "menu.publications"),
+    get(Role::Viewer, "/report", report::show).menu(Group::Analyse, "menu.report"),
+    get(Role::Viewer, "/report/{month}", report::document),
     get(Role::Viewer, "/help", start::show).menu(Group::Watch, "menu.start"),
     get(Role::Viewer, "/search", search::show),
     open_get("/welcome", welcome::show),
@@ -68,6 +71,9 @@ pub(crate) const ROUTES: &[Route] = &[
     open_post("/sign-in", sign_in::sign_in),
     open_get("/enter", sign_in::show_link),
     open_post("/enter", sign_in::use_link),
+    open_get("/oidc/sign-in", oidc::begin),
+    open_get("/oidc/callback", oidc::arrive),
+    open_get("/oidc/sign-out", oidc::sign_out),
     open_post("/theme", theme::choose),
     post(Role::Viewer, "/sign-out", sign_in::sign_out),
     get(Role::Viewer, "/account", account::show),
@@ -249,7 +255,9 @@ mod tests {
     fn only_those_who_are_signed_in_change_something() {
         let open: Vec<_> = ROUTES.iter().filter(|route| matches!(route.answer, Answer::Open(_))).collect();
         let paths: Vec<_> = open.iter().map(|route| route.path).collect();
-        assert_eq!(paths, ["/welcome", "/welcome", "/sign-in", "/sign-in", "/enter", "/enter", "/theme"]);
+        let of_provider = ["/oidc/sign-in", "/oidc/callback", "/oidc/sign-out"];
+        let others = ["/welcome", "/welcome", "/sign-in", "/sign-in", "/enter", "/enter"];
+        assert_eq!(paths, [&others[..], &of_provider, &["/theme"]].concat());
         for route in ROUTES.iter().filter(|route| route.path.starts_with("/admin")) {
             assert!(matches!(route.answer, Answer::AtLeast(Role::Admin, _)), "{}", route.path);
         }

@@ -6,6 +6,7 @@ use maud::{DOCTYPE, Markup, html};
 use crate::form_key;
 use crate::reply::Reply;
 use crate::routes::{Group, ROUTES, Route};
+use crate::value;
 use crate::visit::{SignedIn, Theme, Visit};
 
 /// A page.
@@ -87,6 +88,7 @@ fn with_menu(visit: &Visit, who: &SignedIn, title: &str, content: Markup) -> Mar
                 }
             }
             (keys(visit))
+            (value::menu(visit))
         }
     }
 }

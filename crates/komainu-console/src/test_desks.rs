@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use komainu_detect::{NewProfile, Part, ProfileError, ProfileUpdate, Profiles, ValidationRules};
+use komainu_detect::{NewProfile, Part, ProfileError, ProfileLimit, ProfileUpdate, Profiles, ValidationRules};
 use komainu_model::{
-    AccountId, CertificateId, Change, DeliveryId, DeliveryState, DetectTarget, GroupName, MetricToRetain, ProfileName,
-    Protocol, Region, ReporterName, Scope, SecurityProfile, SubscriptionId, SubscriptionState, ThingName, Timestamp,
-    TopicName,
+    AccountId, CertificateId, Change, DeliveryId, DeliveryState, DetectTarget, EndpointProblem, GroupName,
+    MetricToRetain, ProfileName, ProfileProblem, Protocol, Region, ReporterName, Scope, SecurityProfile,
+    SubscriptionId, SubscriptionState, ThingName, Timestamp, TopicName,
 };
 use komainu_ports::{
     DeliveryContent, DeliverySummary, DeviceProfiles, Directory, Page, Paged, Principal, ProfileDesk, ProfileDeskError,
-    ProfileDraft, StoreError, SubscriptionSummary, TopicDesk, TopicDeskError, TopicSummary,
+    ProfileDraft, StoreError, SubscriptionSummary, TopicDesk, TopicDeskError, TopicRefusal, TopicSummary,
 };
 
 pub(crate) fn scope() -> Scope {
@@ -60,7 +60,12 @@ impl TestProfiles {
             ProfileError::NotFound { .. } => ProfileDeskError::Missing,
             ProfileError::AlreadyExists { .. } => ProfileDeskError::Exists,
             ProfileError::VersionConflict { found, .. } => ProfileDeskError::Changed(found),
-            error @ ProfileError::LimitExceeded { .. } => ProfileDeskError::Invalid(vec![error.to_string()]),
+            ProfileError::LimitExceeded { what: ProfileLimit::Profiles, max } => {
+                ProfileDeskError::Invalid(vec![ProfileProblem::TooManyProfiles { count_max: max }])
+            }
+            ProfileError::LimitExceeded { what: ProfileLimit::OfTarget, max } => {
+                ProfileDeskError::Invalid(vec![ProfileProblem::TooManyOfTarget { count_max: max }])
+            }
         })?;
         changes.iter().for_each(|change| profiles.apply(change));
         Ok(())
@@ -196,7 +201,7 @@ impl TopicDesk for TestTopics {
 
     fn create_topic(&self, _: &Scope, name: &str) -> Result<TopicName, TopicDeskError> {
         self.note(format!("create {name}"));
-        TopicName::parse(name).map_err(|error| TopicDeskError::Refused(error.to_string()))
+        TopicName::parse(name).map_err(|error| TopicDeskError::Refused(TopicRefusal::Name(error)))
     }
 
     fn subscribe(
@@ -209,7 +214,7 @@ impl TopicDesk for TestTopics {
         self.note(format!("subscribe {topic} {protocol} {endpoint}"));
         match endpoint.contains('@') {
             true => Ok(SubscriptionId::parse(&uuid("03")).unwrap()),
-            false => Err(TopicDeskError::Refused("it is no mail address".to_owned())),
+            false => Err(TopicDeskError::Refused(TopicRefusal::Endpoint(EndpointProblem::NoMail))),
         }
     }
 

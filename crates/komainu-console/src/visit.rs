@@ -10,8 +10,8 @@ use komainu_ports::{Actor, AuditAction, AuditEntry, Operator, Session};
 use crate::fields::{Fields, local_path};
 use crate::form_key::FormKey;
 use crate::routes::{self, Labels};
-use komainu_texts::Texts;
 use crate::{By, Console};
+use komainu_texts::Texts;
 
 /// What a page is asked for with.
 pub(crate) struct Visit {
@@ -35,6 +35,10 @@ pub(crate) struct Visit {
     pub(crate) theme: Theme,
     /// For the forms of the page.
     pub(crate) form_key: FormKey,
+    /// The cookie of a browser that is known, as it came.
+    pub(crate) browser: String,
+    /// The cookie of somebody who is on the way back from the OpenID provider, as it came.
+    pub(crate) flow: String,
 }
 
 /// Whether pages are dark or light.

@@ -3,25 +3,25 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::net::IpAddr;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use komainu_charts::{BarList, BarRow, Country, Link, Series, bar_list};
 use komainu_model::{Language, Timestamp};
 use komainu_ports::{
     Lake, LakeAnswer, LakeError, LakeFilter, LakeGroup, LakeListing, LakeOrder, LakeQuestion, LakeRows, LakeTable,
-    LakeTest, LakeValue, TimeRange,
+    LakeTest, LakeValue, SensorStatus, TimeRange,
 };
-use komainu_statistics::{Cadence, Counts, Finding, Key, Kind, Peaks, find_peaks};
+use komainu_statistics::{Cadence, Counts, Finding, Key, Kind, Peaks, find_peaks, unwatched_days};
+use komainu_texts::Texts;
 use maud::{Markup, html};
 use tracing::error;
 
-use crate::address::part;
 use crate::period::Period;
 use crate::reply::Reply;
 use crate::shown::shown;
 use crate::visit::{SignedIn, Visit};
-use crate::{ShownLake, events, shell};
+use crate::{Lakes, ShownLake, events, shell, value};
 
 /// Days before a period that are looked at to know what is usual: the twelve weeks that tell a season, and as many more for
 /// what is looked at first.
@@ -32,22 +32,37 @@ pub(crate) const LISTED_MAX: usize = 10;
 
 const DAY_MS: i64 = 86_400_000;
 
-/// What a page asks the lake.
-pub(crate) struct Watch<'v> {
-    pub(crate) visit: &'v Visit,
+/// A lake, and the words for what it answers. It needs nobody who looks at a page, so that what is made without one, such as the
+/// monthly report, asks and says the same.
+pub(crate) struct Asker {
     lake: Arc<dyn Lake>,
     /// Whether nothing in it ever was.
     pub(crate) is_made_up: bool,
+    pub(crate) language: Language,
+    pub(crate) texts: &'static Texts,
+    /// When it is asked.
+    pub(crate) now: Timestamp,
+}
+
+/// What a page asks the lake.
+pub(crate) struct Watch<'v> {
+    pub(crate) visit: &'v Visit,
+    asker: Asker,
+}
+
+/// A page asks as everybody does.
+impl Deref for Watch<'_> {
+    type Target = Asker;
+
+    fn deref(&self) -> &Asker {
+        &self.asker
+    }
 }
 
 impl<'v> Watch<'v> {
     /// The lake that is shown now.
     pub(crate) fn of(visit: &'v Visit) -> Self {
-        let (lake, is_made_up) = match visit.console.lakes.shown() {
-            ShownLake::Real(lake) => (lake, false),
-            ShownLake::MadeUp(lake) => (lake, true),
-        };
-        Self { visit, lake, is_made_up }
+        Self { visit, asker: Asker::of(&*visit.console.lakes, visit.language, visit.now) }
     }
 
     /// A page, which says above all when its attacks are made up.
@@ -57,28 +72,6 @@ impl<'v> Watch<'v> {
             (content)
         };
         shell::page(self.visit, Some(who), title, content)
-    }
-
-    /// Whether there is no attack at all.
-    pub(crate) fn is_empty(&self) -> Result<bool, LakeError> {
-        let tables = self.lake.state()?;
-        Ok(tables.iter().filter(|state| state.table == LakeTable::Attacks).all(|state| state.rows == 0))
-    }
-
-    /// Counts.
-    pub(crate) fn count(&self, question: &LakeQuestion) -> Result<LakeAnswer, LakeError> {
-        self.lake.count(question)
-    }
-
-    /// Rows, the newest or the oldest first.
-    pub(crate) fn list(
-        &self,
-        table: LakeTable,
-        range: TimeRange,
-        filters: &[LakeFilter],
-        (order, limit): (LakeOrder, usize),
-    ) -> Result<LakeRows, LakeError> {
-        self.lake.list(&LakeListing { table, range, filters: filters.to_vec(), order, limit })
     }
 
     /// What is made of an answer, or why there is none.
@@ -114,13 +107,95 @@ impl<'v> Watch<'v> {
         html! { p.note.bad role="alert" { (text) } }
     }
 
+    /// Sensors that were heard of and are not any more, those first that fell silent last. None of what is made up.
+    pub(crate) fn silent_sensors(&self) -> Vec<SensorStatus> {
+        let mut silent = self.visit.console.threat.roll.sensors(&self.visit.console.scope);
+        silent.retain(|sensor| !sensor.is_online && !self.is_made_up);
+        silent.sort_by_key(|sensor| std::cmp::Reverse(sensor.last_seen));
+        silent
+    }
+
+    /// In which pieces of a period nobody watched: nothing was counted for a day at least, or since all sensors fell silent. None
+    /// when there is no answer.
+    pub(crate) fn gaps(&self, period: &Period) -> Vec<bool> {
+        let question = asked(LakeTable::Attacks, period.range, &[]);
+        let Ok(answer) = self.count(&LakeQuestion { bucket: Some(period.bucket), ..question }) else {
+            return Vec::new();
+        };
+        let mut gaps = vec![true; period.buckets()];
+        for group in answer.groups().filter(|group| group.count > 0) {
+            if let Some(place) = group.bucket.and_then(|at| period.bucket_at(at)) {
+                gaps[place] = false;
+            }
+        }
+        let sensors = self.visit.console.threat.roll.sensors(&self.visit.console.scope);
+        let is_one_online = sensors.iter().any(|sensor| sensor.is_online) || self.is_made_up;
+        let heard = sensors.iter().filter_map(|sensor| sensor.last_seen).max().filter(|_| !is_one_online);
+        let least = usize::try_from(DAY_MS / period.bucket_ms()).unwrap_or(1);
+        let mut begin = 0;
+        while begin < gaps.len() {
+            let length = gaps[begin..].iter().take_while(|is_gap| **is_gap).count();
+            for place in (begin..begin + length).filter(|_| length < least) {
+                gaps[place] = heard.is_some_and(|heard| period.bucket_begin(place) >= heard.unix_millis());
+            }
+            begin += length + 1;
+        }
+        gaps
+    }
+}
+
+impl Asker {
+    /// The lake that is shown now.
+    pub(crate) fn of(lakes: &dyn Lakes, language: Language, now: Timestamp) -> Self {
+        let (lake, is_made_up) = match lakes.shown() {
+            ShownLake::Real(lake) => (lake, false),
+            ShownLake::MadeUp(lake) => (lake, true),
+        };
+        Self { lake, is_made_up, language, texts: Texts::of(language), now }
+    }
+
+    /// A text in its language.
+    pub(crate) fn text(&self, key: &'static str) -> &'static str {
+        self.texts.text(key)
+    }
+
+    /// A text with its places filled in.
+    pub(crate) fn filled(&self, key: &'static str, places: &[(&str, &str)]) -> String {
+        self.texts.filled(key, places)
+    }
+
+    /// Whether there is no attack at all.
+    pub(crate) fn is_empty(&self) -> Result<bool, LakeError> {
+        let tables = self.lake.state()?;
+        Ok(tables.iter().filter(|state| state.table == LakeTable::Attacks).all(|state| state.rows == 0))
+    }
+
+    /// Counts.
+    pub(crate) fn count(&self, question: &LakeQuestion) -> Result<LakeAnswer, LakeError> {
+        self.lake.count(question)
+    }
+
+    /// Rows, the newest or the oldest first.
+    pub(crate) fn list(
+        &self,
+        table: LakeTable,
+        range: TimeRange,
+        filters: &[LakeFilter],
+        (order, limit): (LakeOrder, usize),
+    ) -> Result<LakeRows, LakeError> {
+        self.lake.list(&LakeListing { table, range, filters: filters.to_vec(), order, limit })
+    }
+
     /// What was unusual, by day, in the period or until now; `columns` are those by which attacks are sorted.
     pub(crate) fn peaks(&self, columns: &[&str], period: &Period) -> Result<Peaks, LakeError> {
         let from = day_of(period.range.from) - HISTORY_DAYS;
         let to = day_of(Timestamp::from_unix_millis(period.range.to.unix_millis() - 1)) + 1;
         let range = TimeRange { from: begin_of(from), to: begin_of(to) };
-        let asked = asked(LakeTable::Attacks, range, columns);
-        let answer = self.count(&LakeQuestion { bucket: Some(komainu_ports::TimeBucket::Day), ..asked })?;
+        let by_day = |columns: &[&str]| LakeQuestion {
+            bucket: Some(komainu_ports::TimeBucket::Day),
+            ..asked(LakeTable::Attacks, range, columns)
+        };
+        let answer = self.count(&by_day(columns))?;
         let days = usize::try_from(to - from).unwrap_or(0);
         // Neither can be refused: a period has 3,660 days at most, and columns are two.
         let Ok(mut counts) = Counts::new(columns, Cadence::Day, range.from, days) else { return Ok(no_peaks()) };
@@ -131,6 +206,20 @@ impl<'v> Watch<'v> {
                 *day = true;
             }
             counts.add(at, &key_of(&group), group.count);
+        }
+        // Nor is a day on which those were silent who see much of it.
+        let by_sensor = self.count(&by_day(&["sensor"]))?;
+        let mut of_sensors: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+        for group in by_sensor.groups() {
+            let Some((at, sensor)) = group.bucket.zip(group.values.first()) else { continue };
+            let counts = of_sensors.entry(sensor.to_string()).or_insert_with(|| vec![0; days]);
+            if let Some(count) = usize::try_from(day_of(at) - from).ok().and_then(|day| counts.get_mut(day)) {
+                *count += group.count;
+            }
+        }
+        // The last day goes on: who was not attacked yet is not silent.
+        for (day, _) in (from..to - 1).zip(unwatched_days(&of_sensors)).filter(|(_, is_unwatched)| *is_unwatched) {
+            counts.set_missing(begin_of(day));
         }
         // A day without a single attack is one without a sensor.
         for (day, _) in (from..).zip(&recorded).filter(|(_, is_recorded)| !**is_recorded) {
@@ -145,8 +234,8 @@ impl<'v> Watch<'v> {
     /// The name of a country; its code when it has none, and what is said of none.
     pub(crate) fn country(&self, code: &str) -> String {
         match Country::parse(code) {
-            Some(country) => country.name(charts_language(self.visit.language)).to_owned(),
-            None if code.is_empty() => self.visit.text("watch.unknown-country").to_owned(),
+            Some(country) => country.name(charts_language(self.language)).to_owned(),
+            None if code.is_empty() => self.text("watch.unknown-country").to_owned(),
             None => code.to_owned(),
         }
     }
@@ -156,9 +245,9 @@ impl<'v> Watch<'v> {
         let text = value.to_string();
         match column {
             "country" => self.country(&text),
-            "asn" if text == "0" => self.visit.text("watch.unknown-network").to_owned(),
+            "asn" if text == "0" => self.text("watch.unknown-network").to_owned(),
             "asn" => format!("AS{text}"),
-            "label" => self.visit.texts.word("label", &text).map_or(text, str::to_owned),
+            "label" => self.texts.word("label", &text).map_or(text, str::to_owned),
             _ => text,
         }
     }
@@ -178,9 +267,12 @@ impl<'v> Watch<'v> {
         let rows: Vec<BarRow<'_>> = groups
             .iter()
             .zip(&names)
-            .map(|((value, count), label)| BarRow { label, count: *count, link: link(value) })
+            .map(|((value, count), label)| {
+                let link = value::link(link(value), column, &value.to_string());
+                BarRow { label, count: *count, link }
+            })
             .collect();
-        bar_list(&BarList { title, language: charts_language(self.visit.language), rows: &rows })
+        bar_list(&BarList { title, language: charts_language(self.language), rows: &rows })
     }
 
     /// Of what a finding is.
@@ -190,37 +282,36 @@ impl<'v> Watch<'v> {
             Some(self.value(column, &LakeValue::text(value)))
         });
         let named: Vec<String> = named.collect();
-        if named.is_empty() { self.visit.text("peak.everything").to_owned() } else { named.join(" × ") }
+        if named.is_empty() { self.text("peak.everything").to_owned() } else { named.join(" × ") }
     }
 
     /// What is said when nothing was unusual, or when nobody can know yet.
     pub(crate) fn nothing_unusual(&self, peaks: &Peaks) -> &'static str {
         match peaks.counts_judged {
-            0 => self.visit.text("peak.too-young"),
-            _ => self.visit.text("peak.none"),
+            0 => self.text("peak.too-young"),
+            _ => self.text("peak.none"),
         }
     }
 
     /// How unusual a finding is, in numbers.
     pub(crate) fn unusual(&self, finding: &Finding) -> String {
         let observed = grouped(finding.observed);
-        let visit = self.visit;
         let mut text = match (finding.kind, finding.times_usual()) {
-            (Kind::New, _) => visit.filled("peak.new", &[("count", &observed)]),
-            (Kind::Peak | Kind::NewLevel, None) => visit.filled("peak.from-nothing", &[("count", &observed)]),
+            (Kind::New, _) => self.filled("peak.new", &[("count", &observed)]),
+            (Kind::Peak | Kind::NewLevel, None) => self.filled("peak.from-nothing", &[("count", &observed)]),
             (Kind::Peak | Kind::NewLevel, Some(times)) => {
                 let times = format!("{times:.1}");
                 let [low, high] =
                     [finding.usual.0, finding.usual.1].map(|bound| grouped(bound.max(0.0).round() as u64));
                 let places = [("times", times.as_str()), ("count", &observed), ("low", &low), ("high", &high)];
-                visit.filled("peak.times", &places)
+                self.filled("peak.times", &places)
             }
         };
         if !finding.is_visible_in_total {
-            text.push_str(visit.text("peak.hidden"));
+            text.push_str(self.text("peak.hidden"));
         }
         if finding.kind == Kind::NewLevel {
-            text.push_str(visit.text("peak.new-level"));
+            text.push_str(self.text("peak.new-level"));
         }
         text
     }
@@ -286,15 +377,8 @@ pub(crate) fn charts_language(language: Language) -> komainu_charts::Language {
 
 /// A whole number in groups of three digits.
 pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push('\u{2009}');
-        }
-        text.push(digit);
-    }
-    text
+    // A thin space.
+    komainu_model::grouped(number.into(), '\u{2009}')
 }
 
 /// A value in a list or a table: its beginning, as far as it has room.
@@ -309,10 +393,7 @@ pub(crate) fn brief(text: &str) -> String {
 
 /// The source of an attack, with where it leads when it is an address.
 pub(crate) fn source(text: &str) -> Markup {
-    match text.parse::<IpAddr>() {
-        Ok(address) => html! { a.mono href={ "/sources/" (part(&address.to_string())) } { (text) } },
-        Err(_) => html! { span.mono { (brief(text)) } },
-    }
+    html! { span.mono { (value::value("source", text)) } }
 }
 
 /// Counts over the time of a page, one for each piece of it.
@@ -352,11 +433,21 @@ impl OverTime {
         Self { series: series.collect() }
     }
 
+    /// Nothing is known of these pieces.
+    pub(crate) fn without(mut self, gaps: &[bool]) -> Self {
+        for (_, counts) in &mut self.series {
+            for (count, _) in counts.iter_mut().zip(gaps).filter(|(_, is_gap)| **is_gap) {
+                *count = None;
+            }
+        }
+        self
+    }
+
     /// The names of the series.
-    pub(crate) fn names(&self, watch: &Watch<'_>, column: &str) -> Vec<String> {
+    pub(crate) fn names(&self, asker: &Asker, column: &str) -> Vec<String> {
         let name = |value: &Option<LakeValue>| match value {
-            Some(value) => watch.value(column, value),
-            None => watch.visit.text("attacks.rest").to_owned(),
+            Some(value) => asker.value(column, value),
+            None => asker.text("attacks.rest").to_owned(),
         };
         self.series.iter().map(|(value, _)| name(value)).collect()
     }

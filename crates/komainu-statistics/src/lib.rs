@@ -20,6 +20,7 @@ mod malware;
 mod peaks;
 mod publications;
 mod relation;
+mod watched;
 
 pub use comparison::{Change, Comparison, ComparisonError, Row, Rule, Side, compare};
 pub use counts::{BUCKETS_MAX, Cadence, Counts, CountsError, Key};
@@ -28,7 +29,8 @@ pub use first_seen::{FirstSeen, FirstSeenList, first_seen};
 pub use malware::{Elsewhere, MalwareStatistics, SampleFact, Tally, TimeToProtect, malware_statistics};
 pub use peaks::{Finding, Kind, Peaks, Scope, Unjudged, find_peaks};
 pub use publications::{
-    CveId, EPSS_BYTES_MAX, Epss, KEV_BYTES_MAX, Likelihood, NOTES_BYTES_MAX, Nearby, Occasion, Problem, Publication,
-    Relation, Source, Span, nearby, read_epss, read_kev, read_notes,
+    CveId, EPSS_BYTES_MAX, Epss, KEV_BYTES_MAX, Likelihood, Mistake, NOTES_BYTES_MAX, Nearby, Occasion, Problem,
+    Publication, Relation, Source, Span, nearby, read_epss, read_kev, read_notes,
 };
 pub use relation::SeriesRelation;
+pub use watched::unwatched_days;

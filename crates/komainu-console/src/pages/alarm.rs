@@ -13,7 +13,7 @@ use maud::{Markup, html};
 use crate::address::part;
 use crate::judged::{
     VERIFICATIONS, alarm_words, device_link, event_badge, is_threat, offending_words, profile_link, value_words,
-    verification_badge, verification_of, verification_word,
+    verification_badge, verification_of,
 };
 use crate::pages::device::{MetricChart, metric_chart};
 use crate::period::Period;
@@ -279,7 +279,7 @@ fn verify_form(visit: &Visit, told: &Told) -> Markup {
                 fieldset.choices {
                     legend.small.muted { (visit.text("alarm.what-is-it")) }
                     @for state in VERIFICATIONS {
-                        @let word = verification_word(state);
+                        @let word = state.as_str();
                         label.check {
                             input type="radio" name="state" value=(word) required checked[told.verification == state];
                             " " (visit.texts.word("verification", word).unwrap_or(word))
@@ -334,7 +334,7 @@ pub(crate) fn verify(visit: &Visit, who: &SignedIn) -> Answered {
         return Err(Problem::NotFound);
     }
     let said = description.unwrap_or_default();
-    note(visit, who, AuditAction::VerifyAlarm, &format!("{} {} {said}", told.id, verification_word(state)))?;
+    note(visit, who, AuditAction::VerifyAlarm, &format!("{} {} {said}", told.id, state.as_str()))?;
     Ok(Reply::on_to(&format!("/alarms/{}?said=saved", told.id)))
 }
 

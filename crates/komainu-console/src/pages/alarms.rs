@@ -13,18 +13,19 @@ use maud::{Markup, html};
 use crate::address::address;
 use crate::judged::{
     VERIFICATIONS, alarm_words, device_link, event_badge, is_threat, offending_words, profile_link, value_words,
-    verification_badge, verification_of, verification_word,
+    verification_badge, verification_of,
 };
 use crate::pages::search::Hit;
 use crate::period::{Period, Span};
 use crate::problem::Problem;
 use crate::routes::Answered;
+use crate::value::filtered_by;
 use crate::visit::{SignedIn, Visit};
 use crate::watch::grouped;
 use crate::{shell, time};
 
 /// Alarms and events of one page. With all names as long and as hostile as they may be, a page has less than 150 KB.
-const ROWS_MAX: usize = 30;
+const ROWS_MAX: usize = 25;
 
 /// Active alarms that somebody has looked into, beside those that nobody has.
 const VERIFIED_ROWS_MAX: usize = 10;
@@ -77,7 +78,7 @@ impl Asked {
         [
             ("device", &self.device),
             ("profile", &self.profile),
-            ("state", self.state.map_or("", verification_word)),
+            ("state", self.state.map_or("", VerificationState::as_str)),
             ("suppressed", if self.with_suppressed { "1" } else { "" }),
         ]
     }
@@ -112,6 +113,7 @@ pub(crate) fn show(visit: &Visit, who: &SignedIn) -> Answered {
     let content = html! {
         (shell::live(visit, "alarms"))
         (shell::said(visit))
+        (filtered_by(&asked.with("", ""), &["device", "profile"], None))
         (tiles(visit, &totals))
         (form(visit, &asked))
         @match asked.names() {
@@ -160,7 +162,7 @@ fn form(visit: &Visit, asked: &Asked) -> Markup {
                 select name="state" {
                     option value="" { (visit.text("alarms.any-state")) }
                     @for state in VERIFICATIONS {
-                        @let word = verification_word(state);
+                        @let word = state.as_str();
                         option value=(word) selected[asked.state == Some(state)] { (visit.texts.word("verification", word).unwrap_or(word)) }
                     }
                 }
@@ -194,7 +196,7 @@ fn lists(
         (None, "") => looked_into(visit, &query)?,
         _ => Vec::new(),
     };
-    let word = verification_word(first);
+    let word = first.as_str();
     let title = match asked.state {
         None => visit.text("alarms.unverified-title"),
         Some(_) => visit.texts.word("verification", word).unwrap_or(word),
@@ -207,7 +209,7 @@ fn lists(
                     h2 { (visit.text("alarms.looked-into")) }
                     nav.words aria-label=(visit.text("alarms.state")) {
                         @for state in LOOKED_INTO {
-                            @let word = verification_word(state);
+                            @let word = state.as_str();
                             a href=(address("/alarms", &[("state", word), ("device", &asked.device), ("profile", &asked.profile)])) {
                                 (visit.texts.word("verification", word).unwrap_or(word))
                             }

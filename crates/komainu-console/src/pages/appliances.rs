@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use komainu_charts::{Link, Stacked, stacked_area};
 use komainu_ports::{LakeAnswer, LakeError, LakeFilter, LakeQuestion, LakeTable, LakeTest, LakeValue, TimeRange};
-use komainu_statistics::{Change, Comparison, Row, Rule, Side, compare};
+use komainu_statistics::{Change, Comparison, Row, Rule, Side};
 use maud::{Markup, html};
 
 use crate::address::{address, part};
+use crate::condition::is_one;
+use crate::pages::compare;
 use crate::pages::observables::value_list;
 use crate::pages::overview::slice_link;
 use crate::pages::search::{HITS_MAX, Hit};
@@ -16,6 +18,7 @@ use crate::period::{Period, Span};
 use crate::problem::Problem;
 use crate::routes::Answered;
 use crate::shown::shown;
+use crate::value;
 use crate::visit::{SignedIn, Visit};
 use crate::watch::{LISTED_MAX, OverTime, Watch, asked, brief, charts_language, column, grouped, keys, one_of};
 
@@ -47,7 +50,11 @@ pub(crate) fn show(visit: &Visit, who: &SignedIn) -> Answered {
     let now = watch.count(&LakeQuestion { top: Some(PRODUCTS_MAX), ..question(period.range) });
     let before = watch.count(&question(period.before()));
     let content = html! {
-        div.line { (period.picker(visit, "/appliances", &[])) }
+        (value::narrowed(&period, &[]))
+        div.line {
+            (period.picker(visit, "/appliances", &[]))
+            a.button href=(compare::path("model", ["", ""], &period)) { (visit.text("compare.title")) }
+        }
         (watch.told(&now, |now| products(&watch, &period, now, before.as_ref().ok())))
     };
     Ok(watch.page(who, visit.text("menu.appliances"), content))
@@ -65,9 +72,11 @@ pub(crate) fn show_one(visit: &Visit, who: &SignedIn) -> Answered {
     let product = Product { watch: &watch, model, period: &period };
     let all = watch.count(&product.question(&["appliance"]));
     let content = html! {
+        (value::narrowed(&period, &[is_one("model", model)]))
         div.line {
             (period.picker(visit, &product.path(), &[("by", by)]))
             a.button href=(product.attacks(&[])) { (visit.text("appliance.attacks")) }
+            a.button href=(compare::path("model", [model, ""], &period)) { (visit.text("compare.title")) }
         }
         (watch.told(&all, |all| html! {
             @if all.is_empty() {
@@ -141,9 +150,9 @@ fn product(watch: &Watch<'_>, key: &[String], (count, all): (u64, u64), change: 
         tr {
             td.head {
                 @if model.is_empty() { i.muted { (visit.text("watch.empty")) } }
-                @else { a href={ "/appliances/" (part(model)) } { (brief(model)) } }
+                @else { (value::value("model", model)) }
             }
-            td data-label=(visit.text("column.appliance")) { (brief(key.first().map_or("", String::as_str))) }
+            td data-label=(visit.text("column.appliance")) { (value::value("appliance", key.first().map_or("", String::as_str))) }
             td.number data-label=(visit.text("watch.attacks")) { (grouped(count)) }
             td.number data-label=(visit.text("appliances.share")) { (percent(count as f64 / all.max(1) as f64)) }
             td.number data-label=(visit.text("trends.change")) {
@@ -298,7 +307,7 @@ impl Product<'_, '_> {
         let first = Side { counts: &elsewhere, exposure: others.rows as f64 / EXPOSURE_ATTACKS };
         let second = Side { counts: &here, exposure: rows as f64 / EXPOSURE_ATTACKS };
         // It is refused when there are no others.
-        let mut found = compare(first, second, Rule::default()).ok();
+        let mut found = komainu_statistics::compare(first, second, Rule::default()).ok();
         // What invites attacks here is looked for, so what has most here is first.
         if let Some(comparison) = &mut found {
             comparison.rows.sort_by_key(|row| std::cmp::Reverse(row.counts.1));
@@ -312,7 +321,7 @@ impl Product<'_, '_> {
         let times = row.ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}"));
         html! {
             tr {
-                td { a href=(self.attacks(&[(by, value)])) { (brief(&self.watch.value(by, &LakeValue::text(value)))) } }
+                td { (value::leading_to(&self.attacks(&[(by, value)]), by, value, html! { (brief(&self.watch.value(by, &LakeValue::text(value)))) })) }
                 td.number { (grouped(row.counts.1)) }
                 td.number { (percent(row.shares.1)) }
                 td.number { (percent(row.shares.0)) }

@@ -1,7 +1,5 @@
 //! Attacks: filtered by anything, over time, counted by a column, and one by one.
 
-use std::net::IpAddr;
-
 use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::CONTENT_DISPOSITION;
@@ -13,7 +11,7 @@ use komainu_ports::{
 };
 use maud::{Markup, html};
 
-use crate::address::{address, defanged, part};
+use crate::address::address;
 use crate::condition::{Conditions, NoTest};
 use crate::pages::overview::label_badge;
 use crate::pages::sessions::time_of_row;
@@ -21,9 +19,10 @@ use crate::period::{Period, Span, minute};
 use crate::reply::Reply;
 use crate::routes::Answered;
 use crate::shown::shown;
+use crate::value::{leading_to, page_of, shown_as};
 use crate::visit::{SignedIn, Visit};
 use crate::watch::{OverTime, Watch, asked, brief, charts_language, column, grouped};
-use crate::{shell, time};
+use crate::{shell, time, value};
 
 /// Attacks of one page.
 const ROWS_MAX: usize = 100;
@@ -128,6 +127,7 @@ fn attacks(watch: &Watch<'_>, asked: &Asked) -> Markup {
     let mut kept: Vec<(&str, &str)> = texts.iter().map(|text| ("where", text.as_str())).collect();
     kept.push(("by", asked.by));
     html! {
+        (value::narrowed(&asked.period, &texts))
         div.line {
             (asked.period.picker(visit, "/attacks", &kept))
             @for (place, text) in texts.iter().enumerate() {
@@ -248,6 +248,7 @@ fn chart(watch: &Watch<'_>, asked: &Asked, groups: &LakeAnswer) -> Result<Markup
         let rest = rest.collect();
         over_time.series.push((None, rest));
     }
+    let over_time = over_time.without(&watch.gaps(&asked.period));
     let names = over_time.names(watch, asked.by);
     let link =
         |value: &LakeValue| Link::new(&asked.with(&asked.conditions.only(column(TABLE, asked.by), value.clone())?));
@@ -297,7 +298,7 @@ fn counted(watch: &Watch<'_>, asked: &Asked, groups: &LakeAnswer) -> Markup {
                     @for group in groups.groups() {
                         @if let Some(value) = group.values.first() {
                             tr {
-                                td.wide { (value_menu(watch, asked, place, value)) }
+                                td.wide { (narrowing(watch, asked, place, value)) }
                                 td.number { (grouped(group.count)) }
                                 td.number.muted { (share(group.count, groups.rows)) }
                             }
@@ -320,30 +321,17 @@ fn share(part: u64, all: u64) -> String {
     if all == 0 { String::new() } else { format!("{:.1} %", part as f64 / all as f64 * 100.0) }
 }
 
-/// A value, and what can be done with it: it opens without script.
-fn value_menu(watch: &Watch<'_>, asked: &Asked, place: usize, value: &LakeValue) -> Markup {
-    let visit = watch.visit;
-    let name = watch.value(asked.by, value);
-    let plain = value.to_string();
-    let narrowed = [
-        (asked.conditions.only(place, value.clone()), visit.text("value.only")),
-        (asked.conditions.except(place, value.clone()), visit.text("value.except")),
-    ];
-    html! {
-        details.value {
-            summary { @if name.is_empty() { i.muted { (visit.text("watch.empty")) } } @else { (brief(&name)) } }
-            div.menu-of-value {
-                @for (conditions, text) in narrowed {
-                    @if let Some(link) = conditions.map(|all| asked.with(&all)).filter(|link| link.len() <= LINK_BYTES_MAX) {
-                        a href=(link) { (text) }
-                    }
-                }
-                @if asked.by == "source" && plain.parse::<IpAddr>().is_ok() {
-                    a href={ "/sources/" (part(&plain)) } { (visit.text("value.source")) }
-                }
-                code.copy data-copy { (brief(&if asked.by == "source" { defanged(&plain) } else { plain })) }
-            }
+/// A value: a link to the same page with this only.
+fn narrowing(watch: &Watch<'_>, asked: &Asked, place: usize, value: &LakeValue) -> Markup {
+    let (name, raw) = (watch.value(asked.by, value), value.to_string());
+    let content =
+        html! { @if name.is_empty() { i.muted { (watch.visit.text("watch.empty")) } } @else { (brief(&name)) } };
+    let only = asked.conditions.only(place, value.clone()).map(|only| asked.with(&only));
+    match only.filter(|link| link.len() <= LINK_BYTES_MAX) {
+        Some(only) if page_of(asked.by, &raw).is_none_or(|page| page.starts_with("/attacks")) => {
+            leading_to(&only, asked.by, &raw, content)
         }
+        _ => shown_as(asked.by, &raw, content),
     }
 }
 
@@ -400,13 +388,16 @@ fn one_row(watch: &Watch<'_>, asked: &Asked, rows: &LakeRows, row: usize, is_lin
         let label = visit.texts.word("column", name).unwrap_or(name);
         html! {
             td data-label=(label) {
-                @match only { Some(only) => a.plain href=(asked.address("", &only, asked.by)) { (content) }, None => (content) }
+                @match only {
+                    Some(only) => (leading_to(&asked.address("", &only, asked.by), name, &value(name).to_string(), content)),
+                    None => (shown_as(name, &value(name).to_string(), content)),
+                }
             }
         }
     };
-    let plain = |name: &'static str| {
+    let to_page = |name: &'static str| {
         html! {
-            td data-label=(visit.texts.word("column", name).unwrap_or(name)) { (brief(&value(name).to_string())) }
+            td data-label=(visit.texts.word("column", name).unwrap_or(name)) { (value::value(name, &value(name).to_string())) }
         }
     };
     let linked = |name: &'static str| cell(name, html! { (brief(&value(name).to_string())) });
@@ -418,9 +409,9 @@ fn one_row(watch: &Watch<'_>, asked: &Asked, rows: &LakeRows, row: usize, is_lin
             (linked("protocol"))
             (linked("port"))
             (linked("appliance"))
-            (plain("model"))
+            (to_page("model"))
             (cell("label", label_badge(watch, &value("label").to_string())))
-            (plain("sensor"))
+            (to_page("sensor"))
         }
     }
 }

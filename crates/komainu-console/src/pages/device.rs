@@ -26,6 +26,7 @@ use crate::problem::Problem;
 use crate::routes::Answered;
 use crate::shown::shown;
 use crate::time;
+use crate::value::value;
 use crate::visit::{SignedIn, Visit};
 use crate::watch::{Watch, asked, brief, charts_language, column, grouped, one_of};
 
@@ -381,7 +382,7 @@ fn connections(watch: &Watch<'_>, reporter: &ReporterName, period: &Period, sigh
                                 @let indicator = seen_with(sightings, remote, *port);
                                 tr.fresh[indicator.is_some()] {
                                     td.wide { (peer(remote)) }
-                                    td.number { @if *port > 0 { (port) } }
+                                    td.number { @if *port > 0 { (value("port", &port.to_string())) } }
                                     td.number { (grouped(*count)) }
                                     td {
                                         div.badges {
@@ -406,10 +407,7 @@ fn connections(watch: &Watch<'_>, reporter: &ReporterName, period: &Period, sigh
 
 /// Somebody whom a device was in contact with, with its page when it is an address.
 fn peer(remote: &str) -> Markup {
-    match remote.parse::<IpAddr>() {
-        Ok(address) => html! { a.mono href={ "/sources/" (part(&address.to_string())) } { (remote) } },
-        Err(_) => html! { span.mono { (brief(remote)) } },
-    }
+    html! { span.mono { (value("source", remote)) } }
 }
 
 /// Which of the peers attacked a sensor, ever.

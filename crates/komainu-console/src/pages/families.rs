@@ -16,6 +16,7 @@ use crate::pages::{indicators, samples};
 use crate::period::{Period, Span};
 use crate::problem::Problem;
 use crate::routes::Answered;
+use crate::value::{self, value};
 use crate::visit::{SignedIn, Visit};
 use crate::watch::{LISTED_MAX, Watch, brief, charts_language, grouped};
 use crate::{shell, time};
@@ -65,7 +66,7 @@ pub(crate) fn show(visit: &Visit, who: &SignedIn) -> Answered {
                         tbody { @for (name, tally) in &named {
                             @let times = seen.get(name).copied();
                             tr {
-                                td.head { a href={ "/families/" (part(name)) } { (brief(name)) } }
+                                td.head { (value("family", name)) }
                                 td.number data-label=(visit.text("menu.samples")) { (grouped(tally.samples)) }
                                 td.number data-label=(visit.text("malware.unknown")) { (share(tally.unknown_share())) }
                                 td.number data-label=(visit.text("malware.iot")) { (share(tally.iot_share())) }
@@ -161,7 +162,11 @@ fn processors(visit: &Visit, name: &str, all: &[SampleBrief]) -> Markup {
         .map(|(processor, count)| BarRow {
             label: if processor.is_empty() { visit.text("malware.no-processor") } else { processor },
             count: *count,
-            link: Link::new(&address("/samples", &[("family", name), ("processor", processor)])),
+            link: value::link(
+                Link::new(&address("/samples", &[("family", name), ("processor", processor)])),
+                "processor",
+                processor,
+            ),
         })
         .collect();
     let title = visit.text("malware.by-processor");
@@ -194,7 +199,7 @@ fn servers(visit: &Visit, taught: &Taught, all: &[SampleBrief]) -> Markup {
                         tbody {
                             @for indicator in found.iter().take(SERVERS_MAX) {
                                 tr {
-                                    td { a.mono.break href={ "/indicators/" (indicator.id) } { (crate::address::defanged(&indicator.value.to_string())) } }
+                                    td { (indicators::link(indicator)) }
                                     td { (indicators::state(visit, indicator)) }
                                     td.nowrap.muted { (time::day(indicator.first_seen)) }
                                 }

@@ -6,11 +6,12 @@ use std::time::Duration;
 use hyper::StatusCode;
 use komainu_intel::{NOTE_CHARS_MAX, country, indicator_id};
 use komainu_model::{
-    Indicator, IndicatorId, IndicatorState, IndicatorValue, MetricValue, Provenance, ReporterName, Role, Scope,
-    Sighting, ViolationEvent, ViolationId,
+    Indicator, IndicatorId, IndicatorState, IndicatorValue, MetricValue, Provenance, Remote, RemoteHost, ReporterName,
+    Role, Scope, Sighting, Timestamp, ViolationId,
 };
 use komainu_ports::{
-    AuditAction, LakeFilter, LakeQuestion, LakeTable, Page, SightingQuery, StoreError, TimeRange, ViolationEventQuery,
+    ActiveViolationQuery, AuditAction, LakeFilter, LakeQuestion, LakeTable, Page, SightingQuery, StoreError, TimeRange,
+    ViolationEventQuery,
 };
 use maud::{Markup, html};
 
@@ -21,6 +22,7 @@ use crate::problem::Problem;
 use crate::reply::Reply;
 use crate::routes::Answered;
 use crate::shown::shown;
+use crate::value::{shown_as, value};
 use crate::visit::{SignedIn, Visit};
 use crate::watch::{LISTED_MAX, Watch, asked, brief, grouped, one_of};
 use crate::{shell, time};
@@ -37,10 +39,13 @@ const DEVICES_MAX: usize = 12;
 /// Events of one device that are looked through.
 const EVENTS_MAX: usize = 200;
 
+/// Alarms of one device that are on, of which it is asked whether they name it.
+const ACTIVE_MAX: usize = 100;
+
 /// Links of one step of the line.
 const LINKED_MAX: usize = 3;
 
-/// So far back contacts and events are kept.
+/// So far back contacts are kept.
 const LOOK_BACK: Duration = Duration::from_secs(14 * 24 * 3_600);
 
 /// The page.
@@ -72,7 +77,8 @@ struct Known {
 struct Alarm {
     violation: ViolationId,
     reporter: ReporterName,
-    event: ViolationEvent,
+    /// When it last said so.
+    at: Timestamp,
 }
 
 impl Known {
@@ -88,7 +94,8 @@ impl Known {
     }
 }
 
-/// Alarms whose value names the indicator, one for each violation.
+/// Alarms whose value names the indicator, one for each violation: of all events that are kept, and those that are on still,
+/// whose events may be gone.
 fn alarms(visit: &Visit, id: IndicatorId, sightings: &[(Scope, Sighting)]) -> Result<Vec<Alarm>, StoreError> {
     let mut seen: Vec<(&Scope, &ReporterName)> = Vec::new();
     for (scope, sighting) in sightings {
@@ -96,14 +103,14 @@ fn alarms(visit: &Visit, id: IndicatorId, sightings: &[(Scope, Sighting)]) -> Re
             seen.push((scope, &sighting.reporter));
         }
     }
-    let names_it = |event: &ViolationEvent| match &event.value {
+    let names_it = |value: Option<&MetricValue>| match value {
         Some(MetricValue::Matches(matches)) => matches.iter().any(|one| one.indicator == id),
         _ => false,
     };
     let mut alarms: Vec<Alarm> = Vec::new();
     for (scope, reporter) in seen {
         let query = ViolationEventQuery {
-            from: visit.now.minus(LOOK_BACK),
+            from: Timestamp::from_unix_millis(0),
             to: visit.now,
             reporter: Some(reporter.clone()),
             profile: None,
@@ -112,13 +119,23 @@ fn alarms(visit: &Visit, id: IndicatorId, sightings: &[(Scope, Sighting)]) -> Re
             verification: None,
         };
         let events = visit.console.history.violation_events(scope, &query, &Page { after: None, limit: EVENTS_MAX })?;
-        for event in events.items.into_iter().filter(names_it) {
-            if alarms.iter().all(|alarm| alarm.violation != event.violation) {
-                alarms.push(Alarm { violation: event.violation.clone(), reporter: reporter.clone(), event });
+        let query = ActiveViolationQuery {
+            reporter: Some(reporter.clone()),
+            include_suppressed: true,
+            ..ActiveViolationQuery::default()
+        };
+        let active =
+            visit.console.history.active_violations(scope, &query, &Page { after: None, limit: ACTIVE_MAX })?.items;
+        let named = events.items.into_iter().filter(|event| names_it(event.value.as_ref()));
+        let named = named.map(|event| (event.violation, event.at));
+        let active = active.into_iter().filter(|violation| names_it(violation.last_value.as_ref()));
+        for (violation, at) in named.chain(active.map(|violation| (violation.id, violation.started_at))) {
+            if alarms.iter().all(|alarm| alarm.violation != violation) {
+                alarms.push(Alarm { violation, reporter: reporter.clone(), at });
             }
         }
     }
-    alarms.sort_by_key(|alarm| std::cmp::Reverse(alarm.event.at));
+    alarms.sort_by_key(|alarm| std::cmp::Reverse(alarm.at));
     Ok(alarms)
 }
 
@@ -194,7 +211,7 @@ fn line_of_provenance(visit: &Visit, known: &Known) -> Markup {
                     div {
                         @for alarm in known.alarms.iter().take(LINKED_MAX) {
                             a href={ "/alarms/" (part(alarm.violation.as_str())) } { (brief(alarm.reporter.as_str())) } " "
-                            span.small.muted { (time::time(alarm.event.at)) } " "
+                            span.small.muted { (time::time(alarm.at)) } " "
                         }
                         @if !is_alarm { span.muted { (visit.text("indicator.no-alarms")) } }
                     }
@@ -209,7 +226,7 @@ fn visit_of(origin: &Provenance) -> Markup {
     let Some(sensor) = &origin.sensor else { return html! {} };
     html! {
         span.nowrap {
-            a href={ "/sensors/" (part(sensor.as_str())) } { (brief(sensor.as_str())) }
+            (value("sensor", sensor.as_str()))
             @if let Some(session) = &origin.session {
                 " " a.mono href={ "/sessions/" (part(session.as_str())) } title=(session) {
                     (session.as_str().chars().take(8).collect::<String>()) "…"
@@ -221,18 +238,27 @@ fn visit_of(origin: &Provenance) -> Markup {
 }
 
 fn device_link(device: &ReporterName) -> Markup {
-    html! { a href={ "/devices/" (part(device.as_str())) } { (brief(device.as_str())) } }
+    value("device", device.as_str())
+}
+
+/// Whom a device was in contact with, as it is passed on.
+fn remote(remote: &Remote) -> Markup {
+    let shown = html! { (defanged(&remote.to_string())) };
+    match &remote.host {
+        RemoteHost::Address(address) => shown_as("source", &address.to_string(), shown),
+        RemoteHost::Name(_) => shown,
+    }
 }
 
 fn about(visit: &Visit, who: &SignedIn, indicator: &Indicator) -> Markup {
     let watch = Watch::of(visit);
-    let value = indicator.value.to_string();
+    let known = indicator.value.to_string();
     html! {
         section.card {
             h2 { (visit.text("indicator.about")) }
             dl.facts {
                 dt { (visit.text("indicators.value")) }
-                dd { code.copy data-copy title=(visit.text("value.copy")) { (defanged(&value)) } }
+                dd { code.copy data-copy title=(visit.text("value.copy")) { (defanged(&known)) } }
                 @if let IndicatorValue::Address { address, .. } = &indicator.value {
                     dt { (visit.text("column.country")) } dd { (watch.country(country(*address).unwrap_or_default())) }
                 }
@@ -312,7 +338,7 @@ fn sightings(visit: &Visit, known: &Known) -> Markup {
                             @let way = sighting.way.as_str();
                             tr {
                                 td.head { (device_link(&sighting.reporter)) }
-                                td.mono data-label=(visit.text("indicator.remote")) { (defanged(&sighting.remote.to_string())) }
+                                td.mono data-label=(visit.text("indicator.remote")) { (remote(&sighting.remote)) }
                                 td data-label=(visit.text("indicator.way")) { (visit.texts.word("sighting", way).unwrap_or(way)) }
                                 td.number data-label=(visit.text("indicator.count")) { (grouped(sighting.count)) }
                                 td.nowrap data-label=(visit.text("source.first")) { (time::time(sighting.first_at)) }
@@ -351,7 +377,7 @@ fn contacts(visit: &Visit, indicator: &Indicator) -> Result<Markup, StoreError> 
                         @for (_, contact) in &found.items {
                             tr {
                                 td.head { (device_link(&contact.reporter)) }
-                                td.mono data-label=(visit.text("indicator.remote")) { (defanged(&contact.remote.to_string())) }
+                                td.mono data-label=(visit.text("indicator.remote")) { (remote(&contact.remote)) }
                                 td.number data-label=(visit.text("indicator.count")) { (grouped(contact.count)) }
                                 td.nowrap data-label=(visit.text("source.first")) { (time::time(contact.first_at)) }
                                 td.nowrap data-label=(visit.text("source.last")) { (time::time(contact.last_at)) }

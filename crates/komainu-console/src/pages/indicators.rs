@@ -15,10 +15,10 @@ use crate::pages::samples;
 use crate::problem::Problem;
 use crate::reply::Reply;
 use crate::routes::Answered;
-use crate::shown::shown;
+use crate::value::leading_to;
 use crate::visit::{SignedIn, Visit};
 use crate::watch::{brief, grouped};
-use crate::{shell, time};
+use crate::{problem_words, shell, time};
 
 /// Indicators of one page.
 const ROWS_MAX: usize = 50;
@@ -170,7 +170,7 @@ pub(crate) fn table(visit: &Visit, indicators: &[Indicator]) -> Markup {
                 tbody {
                     @for indicator in indicators {
                         tr {
-                            td.head { a.mono.break href={ "/indicators/" (indicator.id) } { (defanged(&indicator.value.to_string())) } }
+                            td.head { (link(indicator)) }
                             td data-label=(visit.text("samples.state")) { (state(visit, indicator)) }
                             td data-label=(visit.text("indicators.threat")) { (threat(visit, indicator.threat)) }
                             td.number data-label=(visit.text("sample.confidence")) { (indicator.confidence.percent()) " %" }
@@ -183,6 +183,13 @@ pub(crate) fn table(visit: &Visit, indicators: &[Indicator]) -> Markup {
             }
         }
     }
+}
+
+/// An indicator by its value, as it is passed on.
+pub(crate) fn link(indicator: &Indicator) -> Markup {
+    let value = indicator.value.to_string();
+    let page = format!("/indicators/{}", indicator.id);
+    html! { span.mono.break { (leading_to(&page, "indicator", &value, html! { (defanged(&value)) })) } }
 }
 
 /// Whether devices are judged by it.
@@ -297,7 +304,10 @@ pub(crate) fn add(visit: &Visit, who: &SignedIn) -> Answered {
     match taught.first() {
         Some(Taught::New(_)) => done("indicator-added"),
         Some(Taught::Known(_)) => done("indicator-known"),
-        Some(Taught::Refused { reason }) => again(&visit.filled("indicators.not-added", &[("reason", &shown(reason))])),
+        Some(Taught::Refused { reason }) => {
+            let reason = problem_words::of_indicator(visit, reason);
+            again(&visit.filled("indicators.not-added", &[("reason", &reason)]))
+        }
         // There is an answer for each candidate.
         None => Err(Problem::Failed),
     }
@@ -344,7 +354,7 @@ fn refused_row(visit: &Visit, refused: &RefusedCandidate) -> Markup {
     html! {
         tr {
             td.head.mono.break { (defanged(&refused.value.to_string())) }
-            td.wide data-label=(visit.text("indicators.reason")) { (shown(&refused.reason)) }
+            td.wide data-label=(visit.text("indicators.reason")) { (problem_words::of_indicator(visit, &refused.reason)) }
             td data-label=(visit.text("indicators.source")) {
                 @match (&refused.source, refused.provenance.as_ref().and_then(|origin| origin.sample)) {
                     (_, Some(sample)) => (samples::link(&sample)),

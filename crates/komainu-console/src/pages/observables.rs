@@ -5,11 +5,13 @@ use komainu_ports::{LakeAnswer, LakeFilter, LakeQuestion, LakeTable, LakeTest};
 use maud::{Markup, html};
 
 use crate::address::{address, defanged, part, refanged};
+use crate::condition::{Conditions, NoTest, is_one};
 use crate::pages::search::Hit;
 use crate::period::{Period, Span};
 use crate::problem::Problem;
 use crate::routes::Answered;
 use crate::shown::shown;
+use crate::value::{BYTES_MAX, leading_to};
 use crate::visit::{SignedIn, Visit};
 use crate::watch::{LISTED_MAX, OverTime, Watch, asked, charts_language, column, grouped, one_of};
 
@@ -17,14 +19,17 @@ use crate::watch::{LISTED_MAX, OverTime, Watch, asked, charts_language, column, 
 pub(crate) const KINDS: [&str; 10] =
     ["credential", "command", "url", "file", "cve", "technique", "fingerprint", "user_agent", "scanner", "note"];
 
+/// Columns by which the page is filtered.
+const COLUMNS: [&str; 2] = ["protocol", "appliance"];
+
+/// Fields of the form.
+const NAMES: [&str; 3] = [COLUMNS[0], COLUMNS[1], "q"];
+
 /// Values of one kind that are listed.
 const VALUES_MAX: usize = 15;
 
 /// The longest value that a list shows, in characters; its page shows more.
 const VALUE_CHARS_MAX: usize = 90;
-
-/// The longest value that an address carries, in bytes.
-const LINKED_BYTES_MAX: usize = 600;
 
 const TABLE: LakeTable = LakeTable::Observables;
 
@@ -32,13 +37,18 @@ const TABLE: LakeTable = LakeTable::Observables;
 pub(crate) fn show(visit: &Visit, who: &SignedIn) -> Answered {
     let watch = Watch::of(visit);
     let period = Period::of(visit, Span::Week);
-    let names = ["protocol", "appliance", "q"];
-    let chosen = names.map(|name| (name, visit.query.one(name)));
-    let mut filters: Vec<LakeFilter> = chosen[..2]
-        .iter()
-        .filter(|(_, value)| !value.is_empty())
-        .map(|(name, value)| one_of(TABLE, name, &[value]))
-        .collect();
+    let tests: Vec<&str> = visit.query.all("where").filter(|test| !test.trim().is_empty()).collect();
+    let mut chosen: Vec<(&str, &str)> = NAMES.iter().map(|name| (*name, visit.query.one(name))).collect();
+    chosen.extend(tests.iter().map(|test| ("where", *test)));
+    let conditions = match Conditions::of(TABLE, &visit.query) {
+        Ok(conditions) => conditions,
+        Err(NoTest(text)) => {
+            let told = visit.filled("attacks.no-test", &[("test", &shown(&text))]);
+            let content = html! { p.note.bad role="alert" { (told) } p { a.button href="/observables" { (visit.text("attacks.all")) } } };
+            return Ok(watch.page(who, visit.text("menu.observables"), content));
+        }
+    };
+    let mut filters: Vec<LakeFilter> = conditions.filters().to_vec();
     let text = refanged(visit.query.one("q").trim());
     if !text.is_empty() {
         filters.push(LakeFilter { column: column(TABLE, "value"), test: LakeTest::Contains(text) });
@@ -50,8 +60,18 @@ pub(crate) fn show(visit: &Visit, who: &SignedIn) -> Answered {
     };
     let answers = KINDS.map(|kind| (kind, of_kind(kind)));
     let is_empty = answers.iter().all(|(_, answer)| answer.as_ref().is_ok_and(LakeAnswer::is_empty));
+    let mut here = chosen.clone();
+    let fields = period.fields();
+    here.extend(fields.iter().map(|(name, value)| (*name, value.as_str())));
     let content = html! {
-        div.line { (period.picker(visit, "/observables", &chosen)) }
+        div hidden data-observables=(address("/observables", &here)) data-attacks=(attacks_with(&fields, &chosen)) {}
+        div.line {
+            (period.picker(visit, "/observables", &chosen))
+            @for test in &tests {
+                @let without: Vec<(&str, &str)> = here.iter().copied().filter(|(name, value)| *name != "where" || value != test).collect();
+                a.chip href=(address("/observables", &without)) title=(visit.text("attacks.remove")) { (shown(test)) " ×" }
+            }
+        }
         (form(&watch, &period))
         @if is_empty {
             section.card.empty { p { (visit.text("observables.nothing")) } }
@@ -66,6 +86,15 @@ pub(crate) fn show(visit: &Visit, who: &SignedIn) -> Answered {
         }
     };
     Ok(watch.page(who, visit.text("menu.observables"), content))
+}
+
+/// The attacks on the protocol and the appliance that are chosen.
+fn attacks_with(period: &[(&'static str, String); 3], chosen: &[(&str, &str)]) -> String {
+    let columns = chosen.iter().filter(|(name, value)| COLUMNS.contains(name) && !value.is_empty());
+    let tests: Vec<String> = columns.map(|(name, value)| is_one(name, value)).collect();
+    let mut fields: Vec<(&str, &str)> = tests.iter().map(|test| ("where", test.as_str())).collect();
+    fields.extend(period.iter().map(|(name, value)| (*name, value.as_str())));
+    address("/attacks", &fields)
 }
 
 /// By protocol, by appliance, by a part of the value.
@@ -99,8 +128,8 @@ fn form(watch: &Watch<'_>, period: &Period) -> Markup {
             @for (name, value) in period.fields() {
                 @if !value.is_empty() { input type="hidden" name=(name) value=(value); }
             }
-            (select("protocol"))
-            (select("appliance"))
+            @for test in visit.query.all("where") { input type="hidden" name="where" value=(test); }
+            @for name in COLUMNS { (select(name)) }
             label { span { (visit.text("observables.part")) }
                 input name="q" value=(visit.query.one("q")) maxlength="256" autocomplete="off"; }
             button type="submit" { (visit.text("attacks.apply")) }
@@ -136,13 +165,13 @@ fn linked(watch: &Watch<'_>, period: &Period, kind: &str, value: &str) -> Markup
         None => shown(value),
     };
     let text = html! { bdi.mono { @if text.is_empty() { (watch.visit.text("watch.empty")) } @else { (text) } } };
-    if value.len() > LINKED_BYTES_MAX {
+    if value.len() > BYTES_MAX {
         return text;
     }
     let fields = period.fields();
     let mut all = vec![("kind", kind), ("value", value)];
     all.extend(fields.iter().map(|(name, value)| (*name, value.as_str())));
-    html! { a href=(address("/observables/one", &all)) { (text) } }
+    leading_to(&address("/observables/one", &all), kind, value, text)
 }
 
 /// One value: when, against what, and from whom.

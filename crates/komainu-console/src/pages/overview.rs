@@ -13,6 +13,7 @@ use crate::address::address;
 use crate::period::{Period, Span};
 use crate::published::NearPeaks;
 use crate::routes::Answered;
+use crate::value::{narrowed, shown_as, value};
 use crate::visit::{SignedIn, Visit};
 use crate::watch::{LISTED_MAX, OverTime, Watch, asked, brief, charts_language, grouped, one_of};
 use crate::{shell, time};
@@ -86,6 +87,8 @@ fn overview(watch: &Watch<'_>, period: &Period) -> Markup {
         watch.card(title, &answer, |answer| bars(watch, period, column, answer))
     };
     html! {
+        (narrowed(period, &[]))
+        (super::sensors::silent_note(watch))
         div.line { (period.picker(visit, "/", &[])) }
         div.tiles {
             (attacks(watch, period, &by_protocol))
@@ -99,7 +102,7 @@ fn overview(watch: &Watch<'_>, period: &Period) -> Markup {
         }
         div.wide-narrow {
             (watch.card(visit.text("overview.protocols"), &by_protocol, |answer| {
-                protocols(watch, period, &OverTime::of(answer, period))
+                protocols(watch, period, &OverTime::of(answer, period).without(&watch.gaps(period)))
             }))
             (watch.card(visit.text("overview.feed"), &latest, |rows| feed(watch, rows, &colours)))
         }
@@ -225,7 +228,11 @@ fn sensors(watch: &Watch<'_>, period: &Period) -> Markup {
     };
     match names(period.range).and_then(|now| Ok((now, names(period.before())?))) {
         Ok((now, before)) => {
-            let silent = before.iter().filter(|name| !now.contains(name)).count() as u64;
+            // Those that are not heard of any more, and those that have not met anybody in this period.
+            let unheard = watch.silent_sensors();
+            let is_unheard = |name: &String| unheard.iter().any(|sensor| sensor.name.as_str() == name);
+            let idle = before.iter().filter(|name| !now.contains(name) && !is_unheard(name)).count();
+            let silent = (unheard.len() + idle) as u64;
             let note = match silent {
                 0 => html! { (visit.text("overview.none-silent")) },
                 silent => html! { strong.warn { (visit.filled("overview.silent", &[("count", &grouped(silent))])) } },
@@ -367,13 +374,13 @@ fn attack(watch: &Watch<'_>, rows: &LakeRows, row: usize, colours: &BTreeMap<Str
         li {
             span.line {
                 span.muted { (time::clock(at)) }
-                span.code-of title=(brief(&watch.country(&country))) { (if country.is_empty() { "??".to_owned() } else { brief(&country) }) }
+                span.code-of title=(brief(&watch.country(&country))) { (shown_as("country", &country, html! { @if country.is_empty() { "??" } @else { (brief(&country)) } })) }
                 (crate::watch::source(&source))
-                (label_badge(watch, &label))
+                (shown_as("label", &label, label_badge(watch, &label)))
             }
             span.line.small.muted {
                 span class=(format!("dot k-s{colour}")) {}
-                span { (brief(&protocol)) ":" (of("port")) " → " (brief(&of("appliance"))) " " (brief(&of("model"))) }
+                span { (value("protocol", &protocol)) ":" (value("port", &of("port"))) " → " (brief(&of("appliance"))) " " (value("model", &of("model"))) }
             }
         }
     }

@@ -16,10 +16,11 @@ use crate::pages::profiles::asked_for;
 use crate::problem::Problem;
 use crate::reply::Reply;
 use crate::routes::Answered;
-use crate::shell;
-use crate::shown::shown;
+use crate::shown::{shown, shown_briefly};
 use crate::visit::{SignedIn, Visit};
-use draft::{ALL_THINGS, Checked, Form, GROUP, KEEP_ONLY, OPERATORS, REGISTERED, ROWS_MAX, Row, UNREGISTERED};
+use crate::watch::brief;
+use crate::{problem_words, shell};
+use draft::{ALL_THINGS, Checked, Form, GROUP, KEEP_ONLY, OPERATORS, REGISTERED, Row, UNREGISTERED};
 use trial::Trial;
 
 /// Groups that are offered to be ticked; others are typed.
@@ -30,6 +31,9 @@ const TOPICS_OFFERED_MAX: usize = 100;
 
 /// Custom metrics of other profiles that are offered.
 const CUSTOM_OFFERED_MAX: usize = 60;
+
+/// Characters of the value of a behavior that is folded.
+const FOLDED_CHARS_MAX: usize = 40;
 
 /// What the page says besides the form.
 #[derive(Default)]
@@ -58,7 +62,7 @@ pub(crate) fn show(visit: &Visit, who: &SignedIn) -> Answered {
 fn too_large(visit: &Visit, who: &SignedIn, profile: &SecurityProfile) -> Reply {
     let content = html! {
         section.card.narrow {
-            p { (visit.filled("editor.not-shown", &[("count", &ROWS_MAX.to_string())])) }
+            p { (visit.text("editor.not-shown")) }
             p { code.copy { "aws iot update-security-profile --security-profile-name " (profile.name) " …" } }
             p { a.button href=(profile_path(&profile.name)) { (visit.text("editor.back")) } }
         }
@@ -86,16 +90,21 @@ fn sent(visit: &Visit, who: &SignedIn, present: Option<&ProfileName>) -> Answere
     match visit.form.one("do") {
         "add" => {
             form.rows.push(Row::fresh());
+            form.open(form.rows.len() - 1);
             same(&form)
         }
         "save" => save(visit, who, present, form),
-        word => match word.strip_prefix("remove-").and_then(|place| place.parse::<usize>().ok()) {
-            Some(place) if place < form.rows.len() => {
-                form.rows.remove(place);
+        word => match word.split_once('-').map(|(deed, place)| (deed, place.parse::<usize>())) {
+            Some(("remove", Ok(place))) if place < form.rows.len() => {
+                form.remove(place);
                 same(&form)
             }
-            Some(_) => same(&form),
-            None => attempt(visit, who, present, &form),
+            Some(("open", Ok(place))) => {
+                form.open(place);
+                same(&form)
+            }
+            Some(("remove", _)) => same(&form),
+            Some(_) | None => attempt(visit, who, present, &form),
         },
     }
 }
@@ -143,7 +152,7 @@ fn save(visit: &Visit, who: &SignedIn, present: Option<&ProfileName>, mut form: 
             Ok(Reply::on_to(&format!("{}?said=profile-saved", profile_path(&draft.name))))
         }
         Err(ProfileDeskError::Invalid(problems)) => {
-            let problems = problems.iter().map(shown).collect();
+            let problems = problems.iter().map(|problem| problem_words::of_profile(visit, problem)).collect();
             again(StatusCode::UNPROCESSABLE_ENTITY, &form, wrong(problems))
         }
         Err(ProfileDeskError::Exists) => {
@@ -246,15 +255,47 @@ fn what(visit: &Visit, form: &Form, is_new: bool) -> Markup {
 
 fn rows(visit: &Visit, form: &Form, wrong: &[Vec<String>]) -> Markup {
     let short = visit.console.profiles.short_windows_allowed();
+    let open = form.open_rows(wrong);
     html! {
         section.card {
             h2 { (visit.text("profiles.behaviors")) }
             p.muted.small { (visit.text("editor.behaviors-about")) }
             datalist #metrics { @for (metric, name) in offered_metrics(visit) { option value=(metric) { (name) } } }
+            @for place in &form.opened { input type="hidden" name="opened" value=(place); }
             @for (place, row) in form.rows.iter().enumerate() {
-                (behavior_row(visit, place, row, wrong.get(place).map_or(&[], Vec::as_slice), short))
+                @let wrong = wrong.get(place).map_or(&[][..], Vec::as_slice);
+                @if open.contains(&place) { (behavior_row(visit, place, row, wrong, short)) }
+                @else { (folded_row(visit, place, row, wrong)) }
             }
             div.line { button type="submit" name="do" value="add" { (visit.text("editor.add")) } }
+        }
+    }
+}
+
+/// A behavior in one line. Its fields are there, so that nothing is lost when the form is sent.
+fn folded_row(visit: &Visit, place: usize, row: &Row, wrong: &[String]) -> Markup {
+    let number = (place + 1).to_string();
+    let operator = visit.texts.word("editor-operator", &row.operator).unwrap_or(&row.operator);
+    let fields = [
+        ("b-name", &row.name),
+        ("b-metric", &row.metric),
+        ("b-operator", &row.operator),
+        ("b-value", &row.value),
+        ("b-window", &row.window),
+        ("b-alarm", &row.to_alarm),
+        ("b-clear", &row.to_clear),
+    ];
+    html! {
+        div.behavior.folded.bad[!wrong.is_empty()] {
+            @for (name, value) in fields { input type="hidden" name=(name) value=(value); }
+            @if row.is_suppressed { input type="hidden" name="b-suppress" value=(place); }
+            span.break {
+                strong { (brief(&row.name)) } " " span.muted { (brief(&row.metric)) " " (brief(operator)) " " (shown_briefly(&row.value, FOLDED_CHARS_MAX)) }
+                @if !wrong.is_empty() { " " span.badge.bad { (visit.text("editor.row-wrong")) } }
+            }
+            button.quiet type="submit" name="do" value={ "open-" (place) } aria-label=(visit.filled("editor.open-row", &[("number", &number)])) {
+                (visit.text("editor.open"))
+            }
         }
     }
 }

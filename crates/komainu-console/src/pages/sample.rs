@@ -12,7 +12,7 @@ use komainu_ports::{
 };
 use maud::{Markup, html};
 
-use crate::lab_report::LabReport;
+use crate::lab_report::{LabReport, Unreadable, VERSION};
 use crate::pages::samples;
 use crate::problem::Problem;
 use crate::reply::Reply;
@@ -161,10 +161,24 @@ fn tiles(visit: &Visit, sample: &StoredSample, lab: &LabReport) -> Markup {
     }
 }
 
+/// Why a document cannot be read.
+fn unreadable(visit: &Visit, why: &Unreadable) -> String {
+    match why {
+        Unreadable::Version(version) => {
+            let places = [("version", &*version.to_string()), ("understood", &*VERSION.to_string())];
+            visit.filled("sample.other-version", &places)
+        }
+        Unreadable::Shape(said) => visit.filled("sample.other-shape", &[("said", &line(said))]),
+    }
+}
+
 /// What could not be read, was not done, or was not kept.
 fn problems(visit: &Visit, lab: &LabReport) -> Markup {
-    let mut told: Vec<Markup> =
-        lab.unreadable.iter().map(|(document, reason)| html! { code { (document) } ": " (line(reason)) }).collect();
+    let mut told: Vec<Markup> = lab
+        .unreadable
+        .iter()
+        .map(|(document, why)| html! { code { (document) } ": " (unreadable(visit, why)) })
+        .collect();
     if let Some(triage) = &lab.triage {
         told.extend(triage.samples.iter().flat_map(|file| &file.problems).map(|problem| html! { (line(problem)) }));
         if triage.members_left_out > 0 {

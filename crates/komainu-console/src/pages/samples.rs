@@ -4,11 +4,12 @@ use komainu_model::{Confidentiality, SampleDigest, Timestamp};
 use komainu_ports::{SampleBrief, SampleCounts, SampleState, SampleStateKind, SamplesError, StoredSample, TimeRange};
 use maud::{Markup, html};
 
-use crate::address::{address, part};
+use crate::address::address;
 use crate::pages::search::Hit;
 use crate::problem::Problem;
 use crate::routes::Answered;
 use crate::shown::shown;
+use crate::value::{filtered_by, shown_as, value};
 use crate::visit::{SignedIn, Visit};
 use crate::watch::{brief, grouped};
 use crate::{shell, time};
@@ -23,6 +24,9 @@ pub(crate) const BRIEFS_MAX: usize = 50_000;
 /// Characters of a digest in a list; twelve of them tell all samples of an installation apart.
 const SHORT_CHARS: usize = 12;
 
+/// Stands before a family or a processor that samples must not have.
+const WITHOUT: &str = "!";
+
 /// The fields of the filter, in the order of the form.
 const FIELDS: [&str; 5] = ["state", "elsewhere", "access", "processor", "family"];
 
@@ -36,6 +40,7 @@ pub(crate) fn show(visit: &Visit, who: &SignedIn) -> Answered {
     let is_empty = counts == SampleCounts::default();
     let content = html! {
         (shell::said(visit))
+        (filtered_by(&address("/samples", &FIELDS.map(|name| (name, visit.query.one(name)))), &["family", "processor"], Some(WITHOUT)))
         @if is_empty {
             (nothing_yet(visit))
         } @else {
@@ -114,8 +119,16 @@ impl<'v> Filter<'v> {
         self.state.is_none_or(|state| state == sample.state)
             && self.elsewhere.is_none_or(|word| word == elsewhere)
             && self.access.is_none_or(|access| access == sample.confidentiality)
-            && (self.processor.is_empty() || self.processor.eq_ignore_ascii_case(&sample.processor))
-            && (self.family.is_empty() || self.family.eq_ignore_ascii_case(&sample.family))
+            && fits(self.processor, &sample.processor)
+            && fits(self.family, &sample.family)
+    }
+}
+
+/// Whether a word is the wanted one, or with [`WITHOUT`] before that, another one. No case is told apart.
+fn fits(wanted: &str, word: &str) -> bool {
+    match wanted.strip_prefix(WITHOUT) {
+        Some(unwanted) => !unwanted.eq_ignore_ascii_case(word),
+        None => wanted.is_empty() || wanted.eq_ignore_ascii_case(word),
     }
 }
 
@@ -254,7 +267,7 @@ fn row(visit: &Visit, sample: &StoredSample) -> Markup {
             } }
             td data-label=(visit.text("samples.state")) { (state(visit, sample)) }
             td data-label=(visit.text("samples.family")) { (family(visit, &essentials.family)) }
-            td.mono data-label=(visit.text("samples.processor")) { (brief(&essentials.processor)) }
+            td.mono data-label=(visit.text("samples.processor")) { (value("processor", &essentials.processor)) }
             td.number data-label=(visit.text("samples.bytes")) { (grouped(sample.bytes)) }
             td.nowrap data-label=(visit.text("samples.first")) { (time::time(sample.first_at)) }
             td.number data-label=(visit.text("samples.times")) { (grouped(sample.times)) }
@@ -266,14 +279,14 @@ fn row(visit: &Visit, sample: &StoredSample) -> Markup {
 /// A sample by the beginning of its digest, with where it leads.
 pub(crate) fn link(sample: &SampleDigest) -> Markup {
     let digits = sample.to_string();
-    html! { a.mono href={ "/samples/" (digits) } title=(digits) { (&digits[..SHORT_CHARS]) "…" } }
+    html! { span.mono title=(digits) { (shown_as("sample", &digits, html! { (&digits[..SHORT_CHARS]) "…" })) } }
 }
 
 /// A family, with where it leads.
 pub(crate) fn family(visit: &Visit, name: &str) -> Markup {
     match name {
         "" => html! { span.muted { (visit.text("samples.no-family")) } },
-        name => html! { a href={ "/families/" (part(name)) } { (brief(name)) } },
+        name => value("family", name),
     }
 }
 

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use komainu_charts::{Link, Stacked, stacked_area};
-use komainu_model::ThingName;
+use komainu_model::{ThingName, Timestamp};
 use komainu_ports::{
     LakeError, LakeQuestion, LakeTable, SensorHealth, SensorKey, SensorStatus, SensorTotals, SessionSummary,
 };
 use maud::{Markup, html};
 
 use crate::address::{address, part};
+use crate::condition::is_one;
 use crate::pages::overview::{label_badge, slice_link};
 use crate::pages::search::{HITS_MAX, Hit};
 use crate::pages::sessions::path_of;
@@ -18,11 +19,15 @@ use crate::period::{Period, Span};
 use crate::problem::Problem;
 use crate::routes::Answered;
 use crate::time;
+use crate::value::{narrowed, shown_as, value};
 use crate::visit::{SignedIn, Visit};
 use crate::watch::{LISTED_MAX, OverTime, Watch, asked, brief, charts_language, grouped, one_of};
 
 /// Sensors of one page.
 const LISTED_SENSORS_MAX: usize = 100;
+
+/// Silent sensors that are named at the top of pages.
+const SILENT_NAMED_MAX: usize = 5;
 
 /// Sessions that are listed of one sensor.
 const SESSIONS_MAX: usize = 20;
@@ -58,7 +63,6 @@ pub(crate) fn show(visit: &Visit, who: &SignedIn) -> Answered {
     all.sort_by(|a, b| (a.1, &a.0.name).cmp(&(b.1, &b.0.name)));
     let from = visit.query.one("from").parse().unwrap_or(0_usize).min(all.len());
     let listed = &all[from..all.len().min(from + LISTED_SENSORS_MAX)];
-    let silent = all.iter().filter(|(_, state)| *state == State::Silent).count() as u64;
     let count = |counts: &Result<BTreeMap<String, u64>, LakeError>, name: &ThingName| match counts {
         Ok(counts) => grouped(counts.get(name.as_str()).copied().unwrap_or(0)),
         Err(_) => "–".to_owned(),
@@ -67,7 +71,7 @@ pub(crate) fn show(visit: &Visit, who: &SignedIn) -> Answered {
         @if let Err(error) = &week { (watch.problem(error)) }
         @if all.is_empty() { (nothing_yet(visit)) }
         @else {
-            @if silent > 0 { p.note.bad role="note" { (visit.filled("sensors.silent", &[("count", &grouped(silent))])) } }
+            (silent_note(&watch))
             section.card {
                 div.scroll tabindex="0" {
                     table.rows.fold {
@@ -116,6 +120,13 @@ pub(crate) fn show_one(visit: &Visit, who: &SignedIn) -> Answered {
     let key = SensorKey { scope: visit.console.scope.clone(), name: name.clone() };
     let sessions = visit.console.threat.sessions.latest(&key, SESSIONS_MAX)?;
     let content = html! {
+        (narrowed(&period, &[is_one("sensor", name.as_str())]))
+        @if state == State::Silent {
+            div.note.bad role="note" {
+                p { strong { (visit.text("sensors.is-silent")) } " · " (visit.text("sensors.since")) " " (heard(&sensor)) }
+                p.small { (visit.text("sensors.silent-advice")) }
+            }
+        }
         div.line { (period.picker(visit, &here, &[])) }
         (tiles(visit, &sensor, state))
         (over_time(&watch, &period, name.as_str()))
@@ -151,6 +162,28 @@ fn nothing_yet(visit: &Visit) -> Markup {
             p { code { "komainu serve --sensor camera" } }
             p { (visit.text("overview.nothing-elsewhere")) }
             p { code { "komainu enroll NAME --sensor --out DIR" } }
+        }
+    }
+}
+
+/// Which sensors fell silent, since when, and what to do. Nothing when none did.
+pub(crate) fn silent_note(watch: &Watch<'_>) -> Markup {
+    let visit = watch.visit;
+    let silent = watch.silent_sensors();
+    if silent.is_empty() {
+        return html! {};
+    }
+    html! {
+        div.note.bad role="note" {
+            p {
+                strong { (visit.filled("sensors.silent", &[("count", &grouped(silent.len() as u64))])) } " "
+                @for (place, sensor) in silent.iter().take(SILENT_NAMED_MAX).enumerate() {
+                    @if place > 0 { ", " }
+                    (value("sensor", sensor.name.as_str())) " (" (visit.text("sensors.since")) " " (heard(sensor)) ")"
+                }
+                @if silent.len() > SILENT_NAMED_MAX { " … " a href="/sensors" { (visit.text("menu.sensors")) } }
+            }
+            p.small { (visit.text("sensors.silent-advice")) " " code { "komainu sensors list" } }
         }
     }
 }
@@ -219,7 +252,7 @@ fn row(visit: &Visit, sensor: &SensorStatus, state: State, day: &str, week: &str
     let records = sensor.records.as_ref().map_or(0, |records| records.lines);
     html! {
         tr {
-            td.head { a href={ "/sensors/" (part(sensor.name.as_str())) } { (brief(sensor.name.as_str())) } }
+            td.head { (value("sensor", sensor.name.as_str())) }
             td data-label=(visit.text("sensors.state")) { (badge(visit, state)) }
             td.nowrap data-label=(visit.text("sensors.heard")) { (heard(sensor)) }
             td.number data-label=(visit.text("sensors.day")) { (day) }
@@ -304,7 +337,12 @@ fn over_time(watch: &Watch<'_>, period: &Period, name: &str) -> Markup {
     let here = format!("/sensors/{}", part(name));
     let test = format!("sensor={name}");
     watch.card(title, &answer, |answer| {
-        let mut over_time = OverTime::of(answer, period);
+        // Since a sensor is silent, nothing is known of what it would have met.
+        let silent = watch.silent_sensors().into_iter().find(|sensor| sensor.name.as_str() == name);
+        let since = silent.and_then(|sensor| sensor.last_seen).map(Timestamp::unix_millis);
+        let is_gap = |place| since.is_some_and(|since| period.bucket_begin(place) >= since);
+        let gaps: Vec<bool> = (0..period.buckets()).map(is_gap).collect();
+        let mut over_time = OverTime::of(answer, period).without(&gaps);
         fold(&mut over_time);
         let names = over_time.names(watch, "protocol");
         let series = over_time.of_chart(&names, &|value| {
@@ -361,10 +399,10 @@ fn latest(watch: &Watch<'_>, name: &str, sessions: &[SessionSummary]) -> Markup 
                                 tr {
                                     td.head.nowrap { a href=(path_of(session.session, name, session.began_at)) { (time::in_year(session.began_at)) } }
                                     td.mono { (crate::watch::source(&session.source)) }
-                                    td { (brief(&session.country)) }
-                                    td { (brief(&session.protocol)) }
-                                    td { (session.port) }
-                                    td { (label_badge(watch, &session.label)) }
+                                    td { (value("country", &session.country)) }
+                                    td { (value("protocol", &session.protocol)) }
+                                    td { (value("port", &session.port.to_string())) }
+                                    td { (shown_as("label", &session.label, label_badge(watch, &session.label))) }
                                 }
                             }
                         }
@@ -463,6 +501,10 @@ mod tests {
         let places = ["c-silent", "b-ailing", "a-healthy"].map(|name| text.find(name).unwrap());
         assert!(places.is_sorted(), "{text}");
         assert!(text.contains("+90.0 s") && text.contains("-1.2 s") && text.contains("badge bad"));
+        assert!(text.contains("1 fell silent") && text.contains("Look whether it runs"), "{text}");
+        // It stands on its own page, and not on those of others.
+        assert!(page(vec![sensor("c-silent", false)], "/sensors/c-silent").1.contains("Look whether it runs"));
+        assert!(!page(vec![sensor("a-healthy", true)], "/sensors/a-healthy").1.contains("Look whether it runs"));
         assert!(page(Vec::new(), "/sensors").1.contains("komainu serve --sensor camera"));
         let many = (0..250).map(|number| sensor(&format!("sensor-{number:03}"), false)).collect();
         let (_, text) = page(many, "/sensors");

@@ -14,13 +14,14 @@ use komainu_ports::{
 };
 use maud::{Markup, html};
 
-use crate::address::{address, part};
+use crate::address::address;
 use crate::pages::overview::label_badge;
 use crate::pages::search::Hit;
 use crate::problem::Problem;
 use crate::reply::Reply;
 use crate::routes::Answered;
 use crate::shown::{shown, shown_briefly};
+use crate::value::{shown_as, value};
 use crate::visit::{SignedIn, Visit};
 use crate::watch::{Watch, brief, grouped};
 use crate::{shell, time};
@@ -202,18 +203,18 @@ fn head(watch: &Watch<'_>, summary: &SessionSummary) -> Markup {
             section.card.tile {
                 h2 { (visit.text("column.source")) }
                 p.big-time { (crate::watch::source(&summary.source)) }
-                p.small.muted { (brief(&watch.country(&summary.country))) @if !summary.network.is_empty() { " · " (brief(&summary.network)) } }
+                p.small.muted { (shown_as("country", &summary.country, html! { (brief(&watch.country(&summary.country))) })) @if !summary.network.is_empty() { " · " (brief(&summary.network)) } }
             }
             section.card.tile {
                 h2 { (visit.text("column.sensor")) }
-                p.big-time { a href={ "/sensors/" (part(sensor.name.as_str())) } { (brief(sensor.name.as_str())) } }
-                p.small.muted { (brief(protocol)) " · " (summary.port) "/" (brief(&summary.transport)) }
+                p.big-time { (value("sensor", sensor.name.as_str())) }
+                p.small.muted { (value("protocol", protocol)) " · " (value("port", &summary.port.to_string())) "/" (value("transport", &summary.transport)) }
             }
             section.card.tile {
                 h2 { (visit.text("session.target")) }
                 p.big-time {
                     @if target.model.is_empty() { (brief(&target.name)) }
-                    @else { a href={ "/appliances/" (part(&target.model)) } { (brief(&target.model)) } }
+                    @else { (value("model", &target.model)) }
                 }
                 p.small.muted {
                     (brief(&target.appliance)) " · " (brief(&target.name)) " · "
@@ -227,7 +228,7 @@ fn head(watch: &Watch<'_>, summary: &SessionSummary) -> Markup {
             }
             section.card.tile {
                 h2 { (visit.text("column.label")) }
-                p.big-time { @if summary.label.is_empty() { "–" } @else { (label_badge(watch, &summary.label)) } }
+                p.big-time { @if summary.label.is_empty() { "–" } @else { (shown_as("label", &summary.label, label_badge(watch, &summary.label))) } }
                 @if summary.confidence > 0 {
                     p.small.muted { (visit.filled("session.confidence", &[("percent", &summary.confidence.to_string())])) }
                 }
@@ -259,7 +260,7 @@ fn files(visit: &Visit, summary: &SessionSummary) -> Result<Markup, Problem> {
                         li {
                             span.nowrap { (grouped(file.bytes)) " B" }
                             div {
-                                a.mono.break href={ "/samples/" (digest) } { (digest) }
+                                span.mono.break { (shown_as("sample", &digest, html! { (digest) })) }
                                 p.small.muted {
                                     (shown_briefly(&file.name, FINGERPRINT_CHARS_MAX)) " · " (brief(&file.kind)) " · " (brief(&file.via)) " "
                                     @match artifacts.holds(file.sha256.sha256()) {
@@ -281,7 +282,6 @@ fn files(visit: &Visit, summary: &SessionSummary) -> Result<Markup, Problem> {
 }
 
 fn facts(visit: &Visit, summary: &SessionSummary) -> Markup {
-    let observable = |kind: &str, value: &str| address("/observables/one", &[("kind", kind), ("value", value)]);
     let ended = visit.texts.word("session-ended", &summary.ended).map_or_else(|| brief(&summary.ended), str::to_owned);
     html! {
         section.card {
@@ -298,7 +298,7 @@ fn facts(visit: &Visit, summary: &SessionSummary) -> Markup {
                     @if !values.is_empty() {
                         li {
                             span.muted { (visit.texts.word("kind", kind).unwrap_or(kind)) }
-                            span { @for value in values.iter().take(FACTS_MAX) { a href=(observable(kind, value)) { (brief(value)) } " " } }
+                            span { @for one in values.iter().take(FACTS_MAX) { (value(kind, one)) " " } }
                         }
                     }
                 }

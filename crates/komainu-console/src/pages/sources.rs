@@ -15,6 +15,7 @@ use crate::period::Period;
 use crate::problem::Problem;
 use crate::routes::Answered;
 use crate::time;
+use crate::value::{narrowed, shown_as};
 use crate::visit::{SignedIn, Visit};
 use crate::watch::{LISTED_MAX, OverTime, Watch, asked, brief, charts_language, end_of_day, grouped, one_of};
 
@@ -90,6 +91,7 @@ fn seen(watch: &Watch<'_>, source: &str, of_source: &[LakeFilter], known: &Known
         })
     };
     html! {
+        (narrowed(&period, std::slice::from_ref(&test)))
         div.line {
             a.button href=(address("/attacks", &to_attacks)) { (visit.text("source.attacks")) }
             a.button href=(address("/attacks", &[("where", &not_it)])) { (visit.text("source.others")) }
@@ -158,7 +160,8 @@ fn latest(watch: &Watch<'_>, of_source: &[LakeFilter]) -> Markup {
                         tr {
                             td.head.nowrap { (time_of_row(watch, rows, row)) }
                             @for name in COLUMNS {
-                                td { (brief(&watch.value(name, &rows.value(row, crate::watch::column(TABLE, name))))) }
+                                @let value = rows.value(row, crate::watch::column(TABLE, name));
+                                td { (shown_as(name, &value.to_string(), html! { (brief(&watch.value(name, &value))) })) }
                             }
                         }
                     }

@@ -6,21 +6,25 @@ use std::collections::BTreeSet;
 
 use komainu_charts::{HeatMap, HeatRow, Link, Stacked, heat_map, stacked_area};
 use komainu_model::Timestamp;
-use komainu_ports::{LakeError, LakeFilter, LakeQuestion, LakeTable, LakeTest, LakeValue, TimeBucket, TimeRange};
+use komainu_ports::{
+    LakeAnswer, LakeError, LakeFilter, LakeQuestion, LakeTable, LakeTest, LakeValue, TimeBucket, TimeRange,
+};
 use komainu_statistics::{
     Change, Comparison, Finding, FirstSeenList, Key, Peaks, Row, Rule, Side, compare, first_seen,
 };
 use maud::{Markup, html};
 
 use crate::address::address;
+use crate::condition::is_one;
 use crate::pages::overview::to_attacks;
 use crate::period::{Period, Span};
 use crate::published::{Marks, NearPeaks};
 use crate::routes::Answered;
 use crate::shown::shown;
 use crate::time;
+use crate::value;
 use crate::visit::{SignedIn, Visit};
-use crate::watch::{OverTime, Watch, asked, brief, charts_language, grouped, keys, one_of};
+use crate::watch::{Asker, OverTime, Watch, asked, brief, charts_language, grouped, keys, one_of};
 
 /// Columns by which attacks are shown, and of which one may have one value only.
 const COLUMNS: [&str; 3] = ["country", "appliance", "protocol"];
@@ -66,8 +70,11 @@ pub(crate) fn show(visit: &Visit, who: &SignedIn) -> Answered {
     let published = visit.console.publications.now();
     let near = found.as_ref().ok().map(|found| NearPeaks::of(&watch, &published, &found.findings, &PEAK_COLUMNS));
     let marks = near.as_ref().map(NearPeaks::marks).unwrap_or_default();
+    let gaps = watch.gaps(&period);
     let kept: Vec<(&str, &str)> = chosen.into_iter().chain([("compare", visit.query.one("compare"))]).collect();
+    let tests: Vec<String> = chosen.iter().map(|(name, value)| is_one(name, value)).collect();
     let content = html! {
+        (value::narrowed(&period, &tests))
         div.line {
             (period.picker(visit, "/trends", &kept))
             @if let Some((name, value)) = chosen {
@@ -76,7 +83,7 @@ pub(crate) fn show(visit: &Visit, who: &SignedIn) -> Answered {
             }
         }
         @for name in COLUMNS {
-            @if chosen.is_none_or(|(chosen, _)| chosen != name) { (over_time(&watch, &period, name, chosen, &marks)) }
+            @if chosen.is_none_or(|(chosen, _)| chosen != name) { (over_time(&watch, &period, name, chosen, (&marks, &gaps))) }
         }
         @if chosen.is_none() { (protocols_on_appliances(&watch, &period)) }
         (peaks(&watch, &found, near.as_ref()))
@@ -105,7 +112,7 @@ fn over_time(
     period: &Period,
     name: &'static str,
     chosen: Option<(&str, &str)>,
-    marks: &Marks,
+    (marks, gaps): (&Marks, &[bool]),
 ) -> Markup {
     let visit = watch.visit;
     let filters: Vec<LakeFilter> = chosen.map(|(name, value)| one_of(TABLE, name, &[value])).into_iter().collect();
@@ -113,7 +120,7 @@ fn over_time(
         watch.count(&LakeQuestion { bucket: Some(period.bucket), filters, ..asked(TABLE, period.range, &[name]) });
     let title = visit.texts.word("trends-by", name).unwrap_or(name);
     watch.card(title, &answer, |answer| {
-        let mut over_time = OverTime::of(answer, period);
+        let mut over_time = OverTime::of(answer, period).without(gaps);
         fold(&mut over_time);
         let names = over_time.names(watch, name);
         let series = over_time.of_chart(&names, &|value| Link::new(&here(period, &[(name, &value.to_string())])));
@@ -148,53 +155,53 @@ pub(crate) fn fold(over_time: &mut OverTime) {
 fn protocols_on_appliances(watch: &Watch<'_>, period: &Period) -> Markup {
     let visit = watch.visit;
     let answer = watch.count(&asked(TABLE, period.range, &["protocol", "appliance"]));
-    let title = visit.text("trends.heat");
-    watch.card(title, &answer, |answer| {
-        let counted: Vec<(LakeValue, LakeValue, u64)> = answer
-            .groups()
-            .filter_map(|group| {
-                let mut values = group.values.into_iter();
-                Some((values.next()?, values.next()?, group.count))
-            })
-            .collect();
-        // In the order in which they first come: those with most come first.
-        let first = |value: &dyn Fn(&(LakeValue, LakeValue, u64)) -> String| {
-            let mut names: Vec<String> = Vec::new();
-            for name in counted.iter().map(value) {
-                if !names.contains(&name) {
-                    names.push(name);
-                }
-            }
-            names.truncate(HEAT_MAX);
-            names
+    watch.card(visit.text("trends.heat"), &answer, |answer| {
+        let link = |protocol: &str, appliance: &str| {
+            let (protocol, appliance) = (LakeValue::text(protocol), LakeValue::text(appliance));
+            to_attacks(period, &[("protocol", &protocol), ("appliance", &appliance)])
         };
-        let (protocols, appliances) = (first(&|row| row.0.to_string()), first(&|row| row.1.to_string()));
-        let mut counts = vec![vec![0_u64; appliances.len()]; protocols.len()];
-        for (protocol, appliance, count) in &counted {
-            let place = |names: &[String], value: &LakeValue| names.iter().position(|name| *name == value.to_string());
-            if let Some((row, column)) = place(&protocols, protocol).zip(place(&appliances, appliance)) {
-                counts[row][column] += count;
+        html! { div.scroll tabindex="0" { (heat_of(watch, answer, &link)) } }
+    })
+}
+
+/// A map of an answer that is sorted by protocol and appliance, with where each of both leads.
+pub(crate) fn heat_of(asker: &Asker, answer: &LakeAnswer, link: &dyn Fn(&str, &str) -> Option<Link>) -> Markup {
+    let counted: Vec<(LakeValue, LakeValue, u64)> = answer
+        .groups()
+        .filter_map(|group| {
+            let mut values = group.values.into_iter();
+            Some((values.next()?, values.next()?, group.count))
+        })
+        .collect();
+    // In the order in which they first come: those with most come first.
+    let first = |value: &dyn Fn(&(LakeValue, LakeValue, u64)) -> String| {
+        let mut names: Vec<String> = Vec::new();
+        for name in counted.iter().map(value) {
+            if !names.contains(&name) {
+                names.push(name);
             }
         }
-        let columns: Vec<&str> = appliances.iter().map(String::as_str).collect();
-        let rows: Vec<HeatRow<'_>> =
-            protocols.iter().zip(&counts).map(|(label, counts)| HeatRow { label, counts }).collect();
-        let link = |row: usize, column: usize| {
-            let tests =
-                [("protocol", LakeValue::text(&protocols[row])), ("appliance", LakeValue::text(&appliances[column]))];
-            to_attacks(period, &[(tests[0].0, &tests[0].1), (tests[1].0, &tests[1].1)])
-        };
-        html! {
-            div.scroll tabindex="0" {
-                (heat_map(&HeatMap {
-                    title,
-                    language: charts_language(visit.language),
-                    columns: &columns,
-                    rows: &rows,
-                    cell_link: Some(&link),
-                }))
-            }
+        names.truncate(HEAT_MAX);
+        names
+    };
+    let (protocols, appliances) = (first(&|row| row.0.to_string()), first(&|row| row.1.to_string()));
+    let mut counts = vec![vec![0_u64; appliances.len()]; protocols.len()];
+    for (protocol, appliance, count) in &counted {
+        let place = |names: &[String], value: &LakeValue| names.iter().position(|name| *name == value.to_string());
+        if let Some((row, column)) = place(&protocols, protocol).zip(place(&appliances, appliance)) {
+            counts[row][column] += count;
         }
+    }
+    let columns: Vec<&str> = appliances.iter().map(String::as_str).collect();
+    let rows: Vec<HeatRow<'_>> =
+        protocols.iter().zip(&counts).map(|(label, counts)| HeatRow { label, counts }).collect();
+    let cell_link = |row: usize, column: usize| link(&protocols[row], &appliances[column]);
+    heat_map(&HeatMap {
+        title: asker.text("trends.heat"),
+        language: charts_language(asker.language),
+        columns: &columns,
+        rows: &rows,
+        cell_link: Some(&cell_link),
     })
 }
 
@@ -268,7 +275,7 @@ fn of_finding(watch: &Watch<'_>, finding: &Finding, columns: &[&str]) -> Markup 
 fn changes(watch: &Watch<'_>, period: &Period, kept: &[(&str, &str)]) -> Markup {
     let visit = watch.visit;
     let name = COMPARED.into_iter().find(|name| *name == visit.query.one("compare")).unwrap_or("protocol");
-    let found = compared(watch, period, name);
+    let found = compared(watch, period, period.before(), name);
     let of_column = |column: &'static str| {
         let mut others: Vec<(&str, &str)> = kept.iter().copied().filter(|(name, _)| *name != "compare").collect();
         others.push(("compare", column));
@@ -299,10 +306,17 @@ fn changes(watch: &Watch<'_>, period: &Period, kept: &[(&str, &str)]) -> Markup 
     }
 }
 
-fn compared(watch: &Watch<'_>, period: &Period, name: &'static str) -> Result<Option<Comparison>, LakeError> {
-    let [now, before] = [period.range, period.before()].map(|range| watch.count(&asked(TABLE, range, &[name])));
+/// A period beside an earlier one, by a column.
+pub(crate) fn compared(
+    asker: &Asker,
+    period: &Period,
+    before: TimeRange,
+    name: &str,
+) -> Result<Option<Comparison>, LakeError> {
+    let days = (before.to.unix_millis() - before.from.unix_millis()) as f64 / DAY_MS as f64;
+    let [now, before] = [period.range, before].map(|range| asker.count(&asked(TABLE, range, &[name])));
     let (now, before) = (keys(&now?), keys(&before?));
-    let first = Side { counts: &before, exposure: period.days() };
+    let first = Side { counts: &before, exposure: days };
     let second = Side { counts: &now, exposure: period.elapsed_days() };
     // Exposures are above zero: a period has an hour at least.
     Ok(compare(first, second, Rule::default()).ok())
@@ -323,7 +337,7 @@ fn table_of_changes(watch: &Watch<'_>, name: &'static str, comparison: &Comparis
                     @for row in comparison.rows.iter().take(CHANGES_MAX) {
                         @let value = LakeValue::text(row.key.first().map_or("", String::as_str));
                         tr {
-                            td { (brief(&watch.value(name, &value))) }
+                            td { (value::shown_as(name, &value.to_string(), html! { (brief(&watch.value(name, &value))) })) }
                             td.number { (grouped(row.counts.0)) }
                             td.number { (grouped(row.counts.1)) }
                             td.nowrap { (change(visit, row)) }
@@ -382,12 +396,12 @@ fn new_weaknesses(watch: &Watch<'_>, period: &Period) -> Markup {
 /// The values of a question about one column that an earlier time does not have, those that came most often. When they came
 /// first is asked for these few only: days times ports are many.
 pub(crate) fn newly_seen(
-    watch: &Watch<'_>,
+    asker: &Asker,
     period: &Period,
     before: TimeRange,
     question: &LakeQuestion,
 ) -> Result<FirstSeenList, LakeError> {
-    let known: BTreeSet<Key> = keys(&watch.count(&LakeQuestion { range: before, ..question.clone() })?)
+    let known: BTreeSet<Key> = keys(&asker.count(&LakeQuestion { range: before, ..question.clone() })?)
         .into_iter()
         .map(|(key, _)| key)
         .collect();
@@ -395,7 +409,7 @@ pub(crate) fn newly_seen(
     if known.is_empty() {
         return Ok(FirstSeenList::default());
     }
-    let now = watch.count(question)?;
+    let now = asker.count(question)?;
     let is_new = |value: &LakeValue| !known.contains(&vec![value.to_string()]);
     let values: Vec<LakeValue> =
         now.groups().filter_map(|group| group.values.into_iter().next()).filter(is_new).take(NEW_MAX).collect();
@@ -406,7 +420,7 @@ pub(crate) fn newly_seen(
     of_these.filters.extend(
         question.group_by.iter().map(|column| LakeFilter { column: *column, test: LakeTest::OneOf(values.clone()) }),
     );
-    let answer = watch.count(&of_these)?;
+    let answer = asker.count(&of_these)?;
     let rows: Vec<(Timestamp, Key, u64)> = answer
         .groups()
         .filter_map(|group| Some((group.bucket?, group.values.iter().map(ToString::to_string).collect(), group.count)))
@@ -417,6 +431,8 @@ pub(crate) fn newly_seen(
 
 pub(crate) fn new_list(watch: &Watch<'_>, name: &str, list: &FirstSeenList, link: &dyn Fn(&str) -> String) -> Markup {
     let visit = watch.visit;
+    // Of observables, only weaknesses are listed.
+    let kind = if name == "value" { "cve" } else { name };
     html! {
         @if list.seen.is_empty() { p.muted { (visit.text("trends.nothing-new")) } }
         @else {
@@ -425,7 +441,7 @@ pub(crate) fn new_list(watch: &Watch<'_>, name: &str, list: &FirstSeenList, link
                     @for seen in list.seen.iter().rev() {
                         @let value = seen.key.first().map_or("", String::as_str);
                         tr {
-                            td.wide { a href=(link(value)) { (brief(&watch.value(name, &LakeValue::text(value)))) } }
+                            td.wide { (value::leading_to(&link(value), kind, value, html! { (brief(&watch.value(name, &LakeValue::text(value)))) })) }
                             td.nowrap.muted { (time::day(seen.at)) }
                             td.number { (grouped(seen.count)) }
                         }

@@ -13,7 +13,7 @@ use komainu_ports::{FleetGroup, GroupSummary, MemoryLake, MemoryStore, Store, Th
 use super::*;
 use crate::Console;
 use crate::form_key::FormKey;
-use crate::request::tests::{FixedFleet, NOW, ask, console_of, token};
+use crate::request::tests::{FixedFleet, NOW, ask, console_of, english_of_japanese, token};
 use crate::test_desks::scope;
 
 const HOSTILE: &str = "<b>\u{202e}a/b";
@@ -136,6 +136,7 @@ fn what_others_wrote_is_text_on_every_page() {
             assert!(text.contains(has), "{path} has no {has:?}: {text}");
         }
         assert!(!text.contains("<b>") && !text.contains('\u{202e}'), "{path} shows what it should not: {text}");
+        assert_eq!(english_of_japanese(&console, Some(Role::Analyst), Method::GET, path, ""), [""; 0], "{path}");
     };
     let hostile = "&lt;b&gt;\\u{202e}a/b";
     check("/", &[hostile, "2 not verified", &device]);

@@ -2,9 +2,10 @@ use std::sync::Arc;
 
 use hyper::Method;
 use komainu_model::{
-    Behavior, BehaviorName, Change, Comparison, Confidence, Criteria, DetonationId, ExpectedValue, IndicatorCandidate,
-    IndicatorChange, IndicatorMatch, IndicatorSource, KomainuMetric, Metric, ProfileName, Remote, SampleDigest,
-    SensorName, SessionId, SightingWay, Threat, VerificationState, ViolationEventType,
+    ActiveViolation, Behavior, BehaviorName, Change, Comparison, Confidence, Criteria, DetonationId, ExpectedValue,
+    IndicatorCandidate, IndicatorChange, IndicatorMatch, IndicatorSource, KomainuMetric, Metric, ProfileName, Record,
+    Remote, SampleDigest, SensorName, SessionId, SightingWay, Threat, VerificationState, ViolationEvent,
+    ViolationEventType,
 };
 use komainu_ports::MemoryLake;
 
@@ -83,6 +84,19 @@ fn the_line_goes_from_the_attack_to_the_alarm() {
         verification_description: None,
         at: NOW,
     };
+    // One that is on still, and whose events are gone.
+    let on = ActiveViolation {
+        id: ViolationId::parse("00000003-0000-4000-8000-000000000000").unwrap(),
+        reporter: event.reporter.clone(),
+        profile: event.profile.clone(),
+        behavior: event.behavior.clone(),
+        last_value: event.value.clone(),
+        confidence: None,
+        verification: VerificationState::Unknown,
+        verification_description: None,
+        last_at: NOW,
+        started_at: NOW.minus(LOOK_BACK * 2),
+    };
     let other = ViolationEvent {
         violation: ViolationId::parse("00000002-0000-4000-8000-000000000000").unwrap(),
         value: Some(MetricValue::Count(9)),
@@ -92,7 +106,8 @@ fn the_line_goes_from_the_attack_to_the_alarm() {
     let changes = [
         Change::Indicators(IndicatorChange::AddSighting(scope.clone(), sighting)),
         Change::AppendViolationEvent(scope.clone(), event),
-        Change::AppendViolationEvent(scope, other),
+        Change::AppendViolationEvent(scope.clone(), other),
+        Change::Put(scope, Record::ActiveViolation(on)),
     ];
     console.history.commit(&changes).unwrap();
     let (status, text) = ask(&console, Some(Role::Viewer), Method::GET, &format!("/indicators/{id}"), "");
@@ -100,7 +115,7 @@ fn the_line_goes_from_the_attack_to_the_alarm() {
     let device = format!("/devices/{}", part(reporter.as_str()));
     let sample = format!("/samples/{}", SampleDigest::from_sha256([1; 32]));
     let session = format!("/sessions/{SESSION}");
-    let line = ["/sensors/tokyo", &session, &sample, "0101-1-root", &device, "/alarms/00000001-"];
+    let line = ["/sensors/tokyo", &session, &sample, "0101-1-root", &device, "/alarms/00000001-", "/alarms/00000003-"];
     let mut from = 0;
     for has in line {
         let at = text[from..].find(has).unwrap_or_else(|| panic!("{has:?} does not come next: {}", &text[from..]));

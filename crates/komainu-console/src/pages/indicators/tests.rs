@@ -5,7 +5,7 @@ use komainu_ports::MemoryLake;
 
 use super::*;
 use crate::Console;
-use crate::request::tests::{ask, console_with, form_key};
+use crate::request::tests::{ask, console_with, english_of_japanese, form_key};
 
 fn post(console: &Arc<Console>, role: Role, path: &str, form: &str) -> (u16, String) {
     ask(console, Some(role), Method::POST, path, &format!("form_key={}&{form}", form_key(role)))
@@ -34,6 +34,15 @@ fn analysts_add_and_take_back() {
     assert!(text.contains("45[.]83[.]64[.]1:23/tcp") && text.contains("&lt;b&gt;seen\\u{202e}"), "{text}");
     let (_, text) = ask(&console, Some(Role::Viewer), Method::GET, "/search?q=45%5B.%5D83.64.1:23/tcp", "");
     assert!(text.contains(&path), "{text}");
+    let refused = ["10.0.0.1", "1.1.1.1", "[bad", "a.example.com", "x.onion", "198.18.0.1", "224.0.0.1"];
+    for value in refused {
+        let form = format!("form_key={}&value={value}&threat=mining&note=x", form_key(Role::Analyst));
+        let role = Some(Role::Analyst);
+        assert_eq!(english_of_japanese(&console, role, Method::POST, "/indicators", &form), [""; 0], "{value}");
+    }
+    for path in [path.as_str(), "/indicators", "/indicators/refused"] {
+        assert_eq!(english_of_japanese(&console, Some(Role::Analyst), Method::GET, path, ""), [""; 0], "{path}");
+    }
     let revoke = format!("{path}/revoke");
     check(Role::Viewer, &revoke, "reason=ours", 403, "");
     check(Role::Analyst, &revoke, "reason=", 200, "role=\"alert\"");

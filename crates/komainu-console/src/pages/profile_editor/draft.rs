@@ -8,16 +8,21 @@ use komainu_detect::{
     BEHAVIORS_MAX, BehaviorDraft, CriteriaDraft, DESCRIPTION_CHARS_MAX, ExpectedDraft, ValidationRules, validate,
 };
 use komainu_model::{
-    Arn, Behavior, Comparison, DetectTarget, ExpectedValue, GroupName, Metric, ProfileName, SecurityProfile,
+    Arn, Behavior, Comparison, DetectTarget, ExpectedValue, GroupName, Metric, ProfileName, ProfileProblem,
+    SecurityProfile,
 };
 use komainu_ports::ProfileDraft;
 
 use crate::fields::Fields;
+use crate::problem_words::{of_behavior, of_profile};
 use crate::shown::shown;
 use crate::visit::Visit;
 
-/// Rows that the form can show: a row takes about 2.5 KB of a page's 150 KB.
-pub(super) const ROWS_MAX: usize = 30;
+/// Up to so many rows are all open: such a row takes about 2.5 KB of a page's 150 KB.
+const ROWS_OPEN_MAX: usize = 30;
+
+/// Of more rows so many are open; one that is folded takes 0.7 KB.
+const ROWS_OPEN_OF_MANY: usize = 10;
 
 /// Bytes of all values that the form can show, for the same reason.
 const VALUES_BYTES_MAX: usize = 24 * 1024;
@@ -49,6 +54,8 @@ pub(super) struct Form {
     pub(super) version: Option<u64>,
     pub(super) description: String,
     pub(super) rows: Vec<Row>,
+    /// Places of rows that somebody opened, the latest last.
+    pub(super) opened: Vec<usize>,
     /// Words for targets: `all`, `registered`, `unregistered`, `group:NAME`.
     pub(super) targets: BTreeSet<String>,
     /// Names of more groups, apart by spaces.
@@ -115,6 +122,7 @@ impl Form {
             version: fields.one("version").parse().ok(),
             description: one("description").trim().to_owned(),
             rows: rows.collect(),
+            opened: fields.all("opened").take(BEHAVIORS_MAX).filter_map(|place| place.parse().ok()).collect(),
             targets: fields.all("target").map(str::to_owned).collect(),
             more_groups: one("groups"),
             topic: one("topic"),
@@ -124,17 +132,49 @@ impl Form {
         }
     }
 
+    /// Opens a row.
+    pub(super) fn open(&mut self, place: usize) {
+        self.opened.retain(|opened| *opened != place);
+        self.opened.push(place);
+    }
+
+    /// Takes a row out.
+    pub(super) fn remove(&mut self, place: usize) {
+        self.rows.remove(place);
+        self.opened.retain(|opened| *opened != place);
+        for opened in &mut self.opened {
+            *opened -= usize::from(*opened > place);
+        }
+    }
+
+    /// Places of the rows that are open: all of them when they have room, else those that somebody opened last, then those
+    /// with something wrong, then the first.
+    pub(super) fn open_rows(&self, wrong: &[Vec<String>]) -> BTreeSet<usize> {
+        let is_wrong = |place: &usize| wrong.get(*place).is_some_and(|wrong| !wrong.is_empty());
+        let places = self.opened.iter().rev().copied().filter(|place| *place < self.rows.len());
+        let all = places.chain((0..self.rows.len()).filter(is_wrong)).chain(0..self.rows.len());
+        let most = if self.rows.len() > ROWS_OPEN_MAX { ROWS_OPEN_OF_MANY } else { ROWS_OPEN_MAX };
+        let mut open = BTreeSet::new();
+        for place in all {
+            if open.len() < most {
+                open.insert(place);
+            }
+        }
+        open
+    }
+
     /// A profile as the form shows it; `None` when it has something that the form cannot show.
     pub(super) fn of(profile: &SecurityProfile) -> Option<Self> {
         let rows = profile.behaviors.iter().map(Row::of).collect::<Option<Vec<Row>>>()?;
         let values_bytes: usize = rows.iter().map(|row| row.value.len()).sum();
-        if rows.len() > ROWS_MAX || values_bytes > VALUES_BYTES_MAX {
+        if values_bytes > VALUES_BYTES_MAX {
             return None;
         }
         let metrics = profile.metrics_to_retain.iter().map(|retained| &retained.metric);
         let (known, custom): (Vec<&Metric>, Vec<&Metric>) =
             metrics.partition(|metric| !matches!(metric, Metric::Custom(_)));
         Some(Self {
+            opened: Vec::new(),
             name: profile.name.to_string(),
             version: Some(profile.version),
             description: profile.description.clone().unwrap_or_default(),
@@ -179,7 +219,7 @@ impl Form {
             });
         }
         // What each row says alone makes sense; what is left is how they go together.
-        checked.wrong.extend(validate(&behaviors, rules).iter().map(shown));
+        checked.wrong.extend(validate(&behaviors, rules).iter().map(|problem| of_profile(visit, problem)));
         let targets = self.read_targets(visit, &mut checked.wrong);
         let metrics_to_retain = self.read_retained(visit, &mut checked.wrong);
         let alert_topic = match self.topic.as_str() {
@@ -336,8 +376,10 @@ impl Row {
             return Err(wrong);
         }
         // The core says of which behavior it speaks; here that is seen.
-        let start = format!("Behavior {} is malformed. ", self.name);
-        let plain = |problem: &String| shown(problem.strip_prefix(&start).unwrap_or(problem));
+        let plain = |problem: &ProfileProblem| match problem {
+            ProfileProblem::Behavior { name: _, problem } => of_behavior(visit, problem),
+            other => of_profile(visit, other),
+        };
         draft.check(rules).map_err(|problems| problems.iter().map(plain).collect())
     }
 

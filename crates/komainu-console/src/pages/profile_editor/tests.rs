@@ -12,7 +12,7 @@ use komainu_ports::MemoryLake;
 
 use super::draft::{Form, Row};
 use crate::Console;
-use crate::request::tests::{ask, console_with, form_of};
+use crate::request::tests::{ask, console_with, english_of_japanese, form_of};
 use crate::test_desks::scope;
 
 const NOW_S: i64 = 1_700_000_000;
@@ -91,16 +91,19 @@ fn mistakes_stand_at_their_rows_all_at_once() {
             "1 to 128 characters",
             "“&lt;g” is no name of a group",
             "“!” is no name of a metric",
-            "Metric aws:listening-tcp-ports needs in-port-set",
+            "Metric aws:listening-tcp-ports needs a list of ports",
             "Value: “many” is no number",
             "The name is missing",
             "must be a metric of AWS IoT",
-            "cidrs[0] is not a network",
+            "Element 1 of the list: That is no network",
             "value=\"a b\"",
             "192.0.2.0/33",
         ],
     );
     assert_eq!(page.matches("fieldset class=\"behavior bad\"").count(), 3, "{page}");
+    let form = form_of(Role::Analyst) + &format!("&name=a+b&groups=%3Cg&retain-more=%21{rows}&do=save");
+    let found = english_of_japanese(&console, Some(Role::Analyst), Method::POST, "/profiles/new", &form);
+    assert_eq!(found, [""; 0]);
     assert_eq!(ask(&console, Some(Role::Viewer), Method::GET, "/profiles/a", "").0, 404);
 }
 
@@ -314,12 +317,27 @@ fn what_the_form_cannot_show_is_not_offered() {
     let mut profile = komainu_model::SecurityProfile::clone(&profile);
     profile.behaviors[0].criteria.as_mut().unwrap().expected = strings;
     assert_eq!(Form::of(&profile), None);
-    profile.behaviors = (0..31)
-        .map(|number| Behavior {
-            name: komainu_model::BehaviorName::parse(&format!("b{number}")).unwrap(),
-            criteria: None,
-            ..profile.behaviors[0].clone()
-        })
-        .collect();
-    assert_eq!(Form::of(&profile), None);
+}
+
+#[test]
+fn a_hundred_behaviors_fit() {
+    let console = console();
+    let rows: String = (0..100).map(|number| row(&GOOD.replacen("bytes", &format!("behavior-{number}"), 1))).collect();
+    let profile = format!("&name=large&target=all{rows}");
+    assert_eq!(send(&console, "/profiles/new", &format!("{profile}&do=save")).0, 303);
+    let (status, page) = ask(&console, Some(Role::Analyst), Method::GET, "/profiles/large/edit", "");
+    assert_eq!(status, 200, "{page}");
+    assert!(page.len() < 150_000, "{} bytes", page.len());
+    assert_eq!(page.matches("name=\"b-name\"").count(), 100);
+    assert_eq!(page.matches("<fieldset").count(), 10, "{page}");
+    has(&page, &["value=\"open-99\"", "behavior-99"]);
+    // One that is opened stays open, also when one before it goes, and all of them are saved.
+    let (_, page) = send(&console, "/profiles/large/edit", &format!("{profile}&version=1&do=open-99"));
+    has(&page, &["name=\"opened\" value=\"99\"", "value=\"remove-99\""]);
+    let (_, page) = send(&console, "/profiles/large/edit", &format!("{profile}&version=1&opened=99&do=remove-3"));
+    has(&page, &["name=\"opened\" value=\"98\"", "value=\"remove-98\""]);
+    assert_eq!(page.matches("name=\"b-name\"").count(), 99);
+    assert_eq!(send(&console, "/profiles/large/edit", &format!("{profile}&version=1&opened=99&do=save")).0, 303);
+    let name = komainu_model::ProfileName::parse("large").unwrap();
+    assert_eq!(console.profiles.profile(&scope(), &name).unwrap().behaviors.len(), 100);
 }

@@ -4,6 +4,7 @@ use komainu_intel::country;
 use komainu_model::{DomainName, IndicatorValue, SampleDigest, Transport};
 use maud::{Markup, html};
 
+use super::contents::of_language;
 use super::{and_more, line};
 use crate::address::{address, defanged};
 use crate::lab_report::{Behaviour, Endpoint, Evidenced, Report};
@@ -243,7 +244,7 @@ fn endpoints(visit: &Visit, report: &Report) -> Markup {
                         }
                         td.number data-label=(visit.text("sample.contacts")) { (grouped(endpoint.contacts)) }
                         td.wide.small data-label=(visit.text("sample.why")) {
-                            (line(&endpoint.reasons.join("; ")))
+                            (reasons(visit, &endpoint.reasons, &endpoint.reasons_ja))
                             @if let Some(hello) = &endpoint.hello { " " bdi.mono.break { "“" (line(hello)) "”" } }
                         }
                     }
@@ -434,6 +435,11 @@ fn dropped(visit: &Visit, report: &Report) -> Markup {
     }
 }
 
+/// Reasons in the language of the page, in one line.
+fn reasons(visit: &Visit, english: &[String], japanese: &[String]) -> String {
+    line(&of_language(visit, english, japanese).join("; "))
+}
+
 fn processes(visit: &Visit, report: &Report) -> Markup {
     html! {
         @if !report.processes.is_empty() {
@@ -472,7 +478,7 @@ pub(super) fn similar(visit: &Visit, report: &Report) -> Markup {
                                 Err(_) => span.mono { (brief(&one.sha256)) },
                             }
                             span { (one.percent) " % " (samples::family(visit, one.family.as_deref().unwrap_or_default())) }
-                            span.small.muted.break { (line(&one.reasons.join("; "))) }
+                            span.small.muted.break { (reasons(visit, &one.reasons, &one.reasons_ja)) }
                         }
                     }
                 }

@@ -1,5 +1,6 @@
 //! What a file is, without running it: headers, sections, packing, rules, strings.
 
+use komainu_model::Language;
 use komainu_triage::{Elf, Finding, Report, Sample};
 use maud::{Markup, html};
 
@@ -24,6 +25,14 @@ const FINDINGS_MAX: usize = 10;
 const KINDS: [&str; 11] =
     ["url", "socket-address", "ipv4", "ipv6", "domain", "command", "user-agent", "path", "email", "wallet", "prompt"];
 
+/// Reasons in the language of the page; reports that were made before there were Japanese ones have English ones.
+pub(super) fn of_language<'r>(visit: &Visit, english: &'r [String], japanese: &'r [String]) -> &'r [String] {
+    match visit.language {
+        Language::Japanese if !japanese.is_empty() => japanese,
+        Language::Japanese | Language::English => english,
+    }
+}
+
 /// The file and its members.
 pub(super) fn all(visit: &Visit, triage: &Report) -> Markup {
     let more = triage.samples.len().saturating_sub(MEMBERS_MAX);
@@ -32,7 +41,11 @@ pub(super) fn all(visit: &Visit, triage: &Report) -> Markup {
         @if !triage.verdict.reasons.is_empty() {
             section.card {
                 h2 { (visit.text("sample.reasons")) }
-                ul { @for reason in triage.verdict.reasons.iter().take(LISTED_MAX) { li.break { (line(reason)) } } }
+                ul {
+                    @for reason in of_language(visit, &triage.verdict.reasons, &triage.verdict.reasons_ja).iter().take(LISTED_MAX) {
+                        li.break { (line(reason)) }
+                    }
+                }
             }
         }
         @for (number, file) in triage.samples.iter().take(MEMBERS_MAX).enumerate() {
@@ -72,7 +85,7 @@ fn header(visit: &Visit, file: &Sample) -> Markup {
                         @if packing.verdict == "none" { span.muted { (visit.text("sample.not-packed")) } }
                         @else {
                             span.badge.warn { (brief(packing.packer.as_deref().unwrap_or(&packing.verdict))) }
-                            @for reason in packing.reasons.iter().take(3) { " " span.small.muted { (line(reason)) } }
+                            @for reason in of_language(visit, &packing.reasons, &packing.reasons_ja).iter().take(3) { " " span.small.muted { (line(reason)) } }
                         }
                     }
                 }

@@ -11,6 +11,7 @@ use crate::address::{address, defanged, part};
 use crate::lab_report::LabReport;
 use crate::pages::indicators;
 use crate::problem::Problem;
+use crate::value::{self, value};
 use crate::visit::Visit;
 use crate::watch::{LISTED_MAX, Watch, asked, brief, one_of};
 
@@ -61,7 +62,7 @@ fn way(visit: &Visit, origin: &SampleOrigin) -> Markup {
     match origin {
         SampleOrigin::Sensor { sensor, session } => html! {
             td.nowrap.muted { (visit.text("column.sensor")) }
-            td { a href={ "/sensors/" (part(sensor.as_str())) } { (brief(sensor.as_str())) } }
+            td { (value("sensor", sensor.as_str())) }
             td.mono { @if let Some(session) = session {
                 a href={ "/sessions/" (part(session.as_str())) } title=(session) { (session.as_str().chars().take(12).collect::<String>()) "…" }
             } }
@@ -96,7 +97,7 @@ pub(super) fn taught(visit: &Visit, lab: &LabReport) -> Result<Markup, Problem> 
         rows.push(html! {
             tr {
                 td {
-                    @if known.is_some() { a.mono.break href={ "/indicators/" (id) } { (defanged(&lesson.value)) } }
+                    @if let Some(known) = &known { (indicators::link(known)) }
                     @else { span.mono.break { (defanged(&lesson.value)) } }
                 }
                 td { @match &known {
@@ -106,7 +107,7 @@ pub(super) fn taught(visit: &Visit, lab: &LabReport) -> Result<Markup, Problem> 
                 td.number { (lesson.confidence) " %" }
                 td {
                     @for (_, sighting) in &seen.items {
-                        a href={ "/devices/" (part(sighting.reporter.as_str())) } { (brief(sighting.reporter.as_str())) } " "
+                        (value::value("device", sighting.reporter.as_str())) " "
                     }
                 }
             }

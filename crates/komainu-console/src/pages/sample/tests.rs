@@ -6,7 +6,7 @@ use komainu_ports::{AttemptEnd, MemoryLake, NewSample, SampleDigests, SampleEsse
 
 use super::*;
 use crate::Console;
-use crate::request::tests::{NOW, ask, console_with, form_key};
+use crate::request::tests::{NOW, ask, console_with, english_of_japanese, form_key};
 
 /// A report as the laboratory writes it, about a sample that exists only in tests.
 const REPORT: &str = include_str!("../../../tests/data/report-1.json");
@@ -68,6 +68,20 @@ fn a_report_is_shown() {
     assert!(get(&console, "/stix.json").1.contains("bundle"));
     assert_eq!(get(&console, "/triage.json").0, 404);
     assert_eq!(get(&console, "/contents").0, 404);
+}
+
+#[test]
+fn a_report_is_japanese_to_the_last_reason() {
+    // Reports that were made before there were Japanese reasons have English ones.
+    let mut report: serde_json::Value = serde_json::from_str(REPORT).unwrap();
+    for list in ["endpoints", "similar"] {
+        for one in report[list].as_array_mut().unwrap() {
+            one["reasons_ja"] = serde_json::json!(["理由"]);
+        }
+    }
+    let path = format!("/samples/{}", digest_of_report());
+    let console = console(&report.to_string());
+    assert_eq!(english_of_japanese(&console, Some(Role::Analyst), Method::GET, &path, ""), [""; 0]);
 }
 
 #[test]

@@ -68,6 +68,9 @@ fn the_list_is_paged_and_filtered() {
     check("/samples?access=confidential", &[2], &[1, 3]);
     check("/samples?elsewhere=unknown", &[3], &[1, 2]);
     check("/samples?processor=ARM", &[1], &[2]);
+    check("/samples?processor=!ARM&elsewhere=unknown", &[3], &[1]);
+    check("/samples?processor=!ARM&state=done", &[], &[1]);
+    check("/samples?processor=!mips&state=done", &[1], &[]);
     check("/samples?family=nobody", &[], &[1, 2, 3]);
     let text = check("/samples?state=done", &[1], &[]);
     assert!(text.contains("&lt;i&gt;fam\\u{202e}ily") && !text.contains("<i>fam"), "{text}");

@@ -6,7 +6,7 @@ use komainu_ports::{MemoryLake, NewCapture, SessionEvent, SessionFile, SessionTa
 
 use super::*;
 use crate::Console;
-use crate::request::tests::{NOW, Recorded, ask, console_that_recorded, form_key};
+use crate::request::tests::{NOW, Recorded, ask, console_that_recorded, english_of_japanese, form_key};
 
 const ID: &str = "0123456789abcdef0123456789abcdef";
 
@@ -88,6 +88,8 @@ fn what_happened_is_told_and_harmless() {
     ]));
     let (status, text) = page(&console, &format!("/sessions/{ID}"));
     assert_eq!(status, 200);
+    let path = format!("/sessions/{ID}");
+    assert_eq!(english_of_japanese(&console, Some(Role::Viewer), Method::GET, &path, ""), [""; 0]);
     for wanted in [
         "\\x1b[2J&lt;script&gt;",
         "\\u{202e}",

@@ -4,9 +4,10 @@ use komainu_ports::{SessionEvent, SessionRecord};
 use maud::{Markup, html};
 
 use super::path_of;
-use crate::address::{address, defanged};
+use crate::address::defanged;
 use crate::shown::shown_briefly;
 use crate::time;
+use crate::value::{shown_as, value};
 use crate::visit::Visit;
 use crate::watch::{brief, grouped};
 
@@ -83,6 +84,12 @@ fn line(visit: &Visit, event: &SessionEvent, after_ms: i64) -> Markup {
     }
 }
 
+/// A name with its password, as the lake keeps both as one credential.
+fn login(user: &str, password: &str) -> Markup {
+    let shown = [user, password].map(|text| shown_briefly(text, TEXT_CHARS_MAX));
+    shown_as("credential", &format!("{user}:{password}"), html! { (shown[0]) " : " (shown[1]) })
+}
+
 /// How long after the beginning: `+1:02.3`.
 fn offset(millis: i64) -> String {
     let (sign, millis) = if millis < 0 { ('-', -millis) } else { ('+', millis) };
@@ -99,8 +106,11 @@ fn content(visit: &Visit, event: &SessionEvent) -> Markup {
                 .iter()
                 .find_map(|key| Some((*key, field(key)?)));
             html! {
-                code.break { (one("user")) }
-                @if let Some((key, secret)) = secret {
+                @match secret {
+                    Some(("password", password)) => code.break { (login(field("user").unwrap_or_default(), password)) },
+                    _ => code.break { (one("user")) },
+                }
+                @if let Some((key, secret)) = secret.filter(|(key, _)| *key != "password") {
                     " : " code.break { (cut(secret)) } @if key == "password_hmac_sha256" { " " span.small.muted { "HMAC-SHA256" } }
                 }
                 @match field("accepted") {
@@ -110,16 +120,18 @@ fn content(visit: &Visit, event: &SessionEvent) -> Markup {
                 }
             }
         }
-        "command" => html! { code.break { (one("line")) } },
+        "command" => {
+            html! { code.break { (shown_as("command", field("line").unwrap_or_default(), html! { (one("line")) })) } }
+        }
         "url" | "fetch" => html! {
-            code.copy data-copy { (defanged(&one("url"))) }
+            code.break { (shown_as("url", field("url").unwrap_or_default(), html! { (defanged(&one("url"))) })) }
             @for key in ["program", "to", "outcome"] { @if field(key).is_some() { " " span.muted { (one(key)) } } }
         },
         "artifact" => {
             let digest = field("sha256").filter(|digest| komainu_model::SampleDigest::parse(digest).is_ok());
             html! {
                 code.break { (one("name")) } " " span.muted { (one("bytes")) " B · " (one("kind")) " · " (one("via")) }
-                @if let Some(digest) = digest { br; a.mono.break href={ "/samples/" (digest) } { (digest) } }
+                @if let Some(digest) = digest { br; span.mono.break { (shown_as("sample", digest, html! { (digest) })) } }
             }
         }
         "run" => html! { code.break { (one("path")) " " (one("arguments")) } },
@@ -131,7 +143,7 @@ fn content(visit: &Visit, event: &SessionEvent) -> Markup {
             code.break { (one("http_method")) " " (one("url")) }
             @if field("status").is_some() { " " span.muted { "→ " (one("status")) } }
             @if let Some(agent) = field("http_user_agent") {
-                " " a.small href=(address("/observables/one", &[("kind", "user_agent"), ("value", agent)])) { (brief(agent)) }
+                " " span.small { (value("user_agent", agent)) }
             }
         },
         _ => html! {
