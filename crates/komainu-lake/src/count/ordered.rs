@@ -22,7 +22,9 @@ const RUNS_MAX: usize = 16 << 20;
 pub(super) fn is_for(question: &LakeQuestion) -> bool {
     let sorted = sort_columns(question.table)[0];
     let is_text = question.table.columns()[sorted].kind == LakeKind::Text;
-    is_text && question.group_by == [sorted] && question.bucket.is_none() && question.distinct.is_none()
+    let is_by_word = question.group_by == [sorted] && question.distinct.is_none();
+    let is_of_words = question.group_by.is_empty() && question.distinct == Some(sorted);
+    is_text && question.bucket.is_none() && (is_by_word || is_of_words)
 }
 
 /// The answer; none when files have too many words to hold, so that it must be counted in another way.
@@ -56,7 +58,11 @@ pub(super) fn count(question: &LakeQuestion, months: &[MonthBlocks]) -> Result<O
     let rows_scanned = found.iter().map(|(.., runs)| runs.rows_scanned).sum();
     let lanes = found.chunk_by(|one, next| one.1 == next.1);
     let lanes = lanes.map(|lane| Lane::new(lane.iter().map(|(.., runs)| runs).collect())).filter_map(Lane::begun);
-    let mut answer = told(walk(lanes.collect()), question.top)?;
+    let words = walk(lanes.collect());
+    let mut answer = match question.distinct {
+        Some(_) => how_many(words, rows),
+        None => told(words, question.top)?,
+    };
     answer.rows = rows;
     answer.effort = LakeEffort { from_rollups: false, rows_scanned, parts: 0 };
     Ok(Some(answer))
@@ -80,7 +86,9 @@ impl Runs {
         let Some(selection) = window.select(question.range, &question.filters)? else { return Ok(runs) };
         runs.rows = selection.len(window.len()) as u64;
         let selection = window.leave(selection);
-        let Values::Coded { codes, words } = window.take_column(question.group_by[0])? else { return Ok(runs) };
+        let Values::Coded { codes, words } = window.take_column(sort_columns(question.table)[0])? else {
+            return Ok(runs);
+        };
         let mut counts = vec![0_u32; words.len()];
         match selection {
             Selection::All => codes.iter().for_each(|code| counts[*code as usize] += 1),
@@ -225,6 +233,19 @@ fn told<'r>(words: impl Iterator<Item = (&'r str, u64)>, top: Option<usize>) -> 
     })
 }
 
+/// How many words there are, in the one group that has all `rows`; no group when there are none.
+fn how_many<'r>(words: impl Iterator<Item = (&'r str, u64)>, rows: u64) -> LakeAnswer {
+    let is_there = rows > 0;
+    LakeAnswer {
+        buckets: Vec::new(),
+        counts: is_there.then_some(rows).into_iter().collect(),
+        keys: Vec::new(),
+        distinct: is_there.then(|| words.count() as u64).into_iter().collect(),
+        rows: 0,
+        effort: LakeEffort::default(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -243,6 +264,14 @@ mod tests {
                 files.iter().map(|file| file.iter().map(|block| runs(block)).collect()).collect();
             let lanes = files.iter().map(|file| Lane::new(file.iter().collect())).filter_map(Lane::begun).collect();
             let answer = told(walk(lanes), top).unwrap();
+            let lanes = files.iter().map(|file| Lane::new(file.iter().collect())).filter_map(Lane::begun).collect();
+            if top.is_none() {
+                let rows = expected.iter().map(|(_, count)| count).sum();
+                let all: Vec<_> =
+                    how_many(walk(lanes), rows).groups().map(|group| (group.count, group.distinct)).collect();
+                let one = (rows > 0).then_some((rows, expected.len() as u64));
+                assert_eq!(all, one.into_iter().collect::<Vec<_>>(), "{files:?}");
+            }
             let words = answer.groups().map(|group| (group.values[0].to_string(), group.count)).collect::<Vec<_>>();
             let expected: Vec<_> = expected.iter().map(|(word, count)| ((*word).to_owned(), *count)).collect();
             assert_eq!(words, expected, "{files:?} {top:?}");
