@@ -33,7 +33,7 @@ SESSIONS = 600
 # Parts of addresses that are no names.
 WORDS = ("at", "codes", "delete", "edit", "new", "one", "refused")
 # What leads to a file and not to a page.
-DOWNLOAD = re.compile(r"/(export|records|pcap|report)\b")
+DOWNLOAD = re.compile(r"/(export|records|pcap)\b|/samples/[^/]+/report\b|/report/")
 # Markup that would run, what turns the direction of text, what clears terminals, what ends cells of tables, and a lot of it.
 HOSTILE = "<img src=x onerror=\"window.struck=1\">'\"><script>window.struck=1</script>\u202e\x1b[2J\x00\n{{7*7}},=1+1"
 

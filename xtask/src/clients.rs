@@ -56,10 +56,13 @@ impl ClientOutcome {
 }
 
 /// What the scripts share.
-const SHARED: [&str; 4] = ["agents.py", "handing_in.py", "harness.py", "visitors.py"];
+const SHARED: [&str; 6] = ["agents.py", "handing_in.py", "harness.py", "openid.py", "self_signed.py", "visitors.py"];
 
 /// The scripts that need a program which may be missing without anything being wrong.
 const MOSQUITTO_SCRIPTS: [&str; 2] = ["mosquitto_clients", "sensor_mqtt"];
+
+/// The script that needs a program with another feature.
+const TRACES_SCRIPT: &str = "traces";
 
 /// Runs the scripts whose names contain `filter`, each to its end.
 pub(crate) fn run(filter: &str) -> anyhow::Result<ClientOutcome> {
@@ -77,6 +80,7 @@ pub(crate) fn run(filter: &str) -> anyhow::Result<ClientOutcome> {
     tools::need_remote_clients()?;
     tools::need_file_servers()?;
     tools::need_chromium()?;
+    tools::need_rsyslog()?;
     let scratch = demo::emptied(&workspace::runs().join("client-checks"))?;
     let mut total = ClientOutcome::default();
     for script in scripts(filter)? {
@@ -87,7 +91,11 @@ pub(crate) fn run(filter: &str) -> anyhow::Result<ClientOutcome> {
             total.ignored += 1;
             continue;
         }
-        total.add(run_script(&script, &name, &scratch)?);
+        let program = match name.as_str() {
+            TRACES_SCRIPT => workspace::build_komainu_with_traces()?,
+            _ => workspace::komainu(),
+        };
+        total.add(run_script(&script, &name, &program, &scratch)?);
     }
     Ok(total)
 }
@@ -111,7 +119,7 @@ fn scripts(filter: &str) -> anyhow::Result<Vec<PathBuf>> {
     Ok(scripts)
 }
 
-fn run_script(script: &Path, name: &str, scratch: &Path) -> anyhow::Result<ClientOutcome> {
+fn run_script(script: &Path, name: &str, program: &Path, scratch: &Path) -> anyhow::Result<ClientOutcome> {
     let started = Instant::now();
     let log = scratch.join(format!("{name}.log"));
     let file = fs::File::create(&log).with_context(|| format!("cannot make {}", log.display()))?;
@@ -119,7 +127,7 @@ fn run_script(script: &Path, name: &str, scratch: &Path) -> anyhow::Result<Clien
     let path = std::env::var("PATH").unwrap_or_default();
     let status = Command::new(PythonTools::Clients.program("python"))
         .arg(script)
-        .env("KOMAINU", workspace::komainu())
+        .env("KOMAINU", program)
         .env("KOMAINU_SCRATCH", scratch.join(name))
         .env("PATH", format!("{}/bin:{path}", PythonTools::Clients.folder().display()))
         .env("PYTHONUNBUFFERED", "1")

@@ -19,6 +19,7 @@ mod programs;
 mod relay;
 mod samples;
 mod server;
+mod spans;
 mod steps;
 mod system_calls;
 mod test;

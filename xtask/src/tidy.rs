@@ -8,7 +8,7 @@ use std::process::{Command, ExitCode};
 use anyhow::Context;
 
 use crate::programs::run_to_end;
-use crate::workspace;
+use crate::{spans, workspace};
 
 /// The crates of ours that a crate of ours may depend on; the table of ARCHITECTURE.md.
 const ALLOWED: &[(&str, &[&str])] = &[
@@ -22,11 +22,19 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("komainu-trace", &[]),
     ("komainu-statistics", &["komainu-model"]),
     ("komainu-ports", &["komainu-model", "komainu-trace"]),
-    ("komainu-engines", &["komainu-model", "komainu-ports"]),
+    ("komainu-engines", &["komainu-model", "komainu-ports", "komainu-texts"]),
     ("komainu-gateway", &["komainu-model", "komainu-ports", "komainu-registry", "komainu-report"]),
     (
         "komainu-api",
-        &["komainu-aws", "komainu-detect", "komainu-model", "komainu-ports", "komainu-registry", "komainu-respond"],
+        &[
+            "komainu-aws",
+            "komainu-detect",
+            "komainu-model",
+            "komainu-ports",
+            "komainu-registry",
+            "komainu-respond",
+            "komainu-texts",
+        ],
     ),
     (
         "komainu-pipeline",
@@ -44,7 +52,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("komainu-jail", &[]),
     ("komainu-analysis", &["komainu-model", "komainu-trace"]),
     ("komainu-stix", &[]),
-    ("komainu-charts", &[]),
+    ("komainu-charts", &["komainu-model"]),
     ("komainu-texts", &["komainu-model"]),
     (
         "komainu-lab",
@@ -148,12 +156,18 @@ fn check(root: &Path) -> anyhow::Result<Vec<String>> {
     }
     check_table(root, &members, &mut problems)?;
     check_fuzz_targets(root, &mut problems)?;
+    let mut spans = BTreeMap::new();
     for path in tracked_files(root)? {
         // What is not text (a picture, a recorded packet) names no path and promises no work.
         if let Ok(text) = fs::read_to_string(root.join(&path)) {
             check_text(&path, &text, &mut problems);
+            if path.starts_with("crates/") && path.ends_with(".rs") {
+                spans::note(&path, &text, &mut spans, &mut problems);
+            }
         }
     }
+    let guide = fs::read_to_string(root.join("docs/traces.md")).unwrap_or_default();
+    spans::compare(&spans, &guide, &mut problems);
     Ok(problems)
 }
 

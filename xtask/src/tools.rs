@@ -219,6 +219,17 @@ pub(crate) fn need_openssl() -> anyhow::Result<()> {
     install_packages("openssl", &["openssl"])
 }
 
+/// `rsyslogd` with TLS, which collects alarms and attacks.
+pub(crate) fn need_rsyslog() -> anyhow::Result<()> {
+    let has_tls = Path::new("/usr/lib")
+        .read_dir()
+        .is_ok_and(|folders| folders.flatten().any(|folder| folder.path().join("rsyslog/lmnsd_gtls.so").exists()));
+    if has_tls && runs(Path::new("/usr/sbin/rsyslogd"), &["-v"]) {
+        return Ok(());
+    }
+    install_packages("rsyslogd with TLS", &["rsyslog", "rsyslog-gnutls"])
+}
+
 /// `upnpc`, which asks a persona's gateway for ports.
 pub(crate) fn need_upnpc() -> anyhow::Result<()> {
     // Its status says whether it found a gateway.

@@ -38,23 +38,29 @@ pub(crate) fn komainu() -> PathBuf {
 
 /// Builds `komainu` and puts it where nobody replaces it during the run.
 pub(crate) fn build_komainu() -> anyhow::Result<()> {
-    build(&["build", "--package", "komainu"], "debug")
+    build(&["build", "--package", "komainu"], "debug", &komainu())
+}
+
+/// Builds a `komainu` that tells of traces, and says where it is. It shares what it can with the other one.
+pub(crate) fn build_komainu_with_traces() -> anyhow::Result<PathBuf> {
+    let driven = runs().join("driven/komainu-traces");
+    build(&["build", "--package", "komainu", "--features", "opentelemetry"], "debug", &driven)?;
+    Ok(driven)
 }
 
 /// The same, optimised: for measurements.
 pub(crate) fn build_komainu_optimised() -> anyhow::Result<()> {
-    build(&["build", "--package", "komainu", "--release"], "release")
+    build(&["build", "--package", "komainu", "--release"], "release", &komainu())
 }
 
-fn build(arguments: &[&str], profile_folder: &str) -> anyhow::Result<()> {
+fn build(arguments: &[&str], profile_folder: &str, driven: &Path) -> anyhow::Result<()> {
     let status = cargo().args(arguments).status().context("cannot run cargo")?;
     ensure!(status.success(), "komainu does not build ({status})");
-    let driven = komainu();
     let folder = driven.parent().expect("the program is in a folder");
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     // Removed first: a program that still runs cannot be written to, and goes on with what it was started from.
-    let _ = fs::remove_file(&driven);
+    let _ = fs::remove_file(driven);
     let built = target().join(profile_folder).join("komainu");
-    fs::copy(&built, &driven).with_context(|| format!("cannot copy {}", built.display()))?;
+    fs::copy(&built, driven).with_context(|| format!("cannot copy {}", built.display()))?;
     Ok(())
 }

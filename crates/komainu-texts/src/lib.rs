@@ -1,4 +1,5 @@
-//! The words that Komainu speaks to people who do not sit at a command line, in each of its languages: the console, mails.
+//! The words that Komainu speaks to people who do not sit at a command line, in each of its languages: the console,
+//! mails and the pages behind their links.
 //!
 //! A key goes in, with the values for the places of its text; the text comes out, in the language of whoever reads it. The
 //! catalogue is a file for each language with a line for each text: its key, ` = `, the text. `{name}` in a text is a place
@@ -90,8 +91,8 @@ mod tests {
 
     use super::*;
 
-    /// The crates that speak.
-    const USERS: [&str; 1] = ["komainu-console"];
+    /// Where the code is that speaks, below the folder of crates.
+    const USERS: [&str; 3] = ["komainu-console/src", "komainu-engines/src/courier", "komainu-api/src/sns"];
 
     fn places(text: &str) -> BTreeSet<&str> {
         text.split('{').skip(1).filter_map(|rest| rest.split_once('}')).map(|(name, _)| name).collect()
@@ -116,7 +117,7 @@ mod tests {
     fn the_code_uses_what_is_there_and_all_of_it() {
         let mut code = String::new();
         for user in USERS {
-            read_code(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(user).join("src"), &mut code);
+            read_code(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(user), &mut code);
         }
         let catalogue: BTreeSet<_> = lines(ENGLISH).map(|(key, _)| key).collect();
         let pattern = |start: &str| -> BTreeSet<String> {
