@@ -26,7 +26,7 @@ pub fn notes(bytes: &[u8]) {
 
 fn check(publications: &[Publication], problems: &[Problem]) {
     assert!(problems.len() <= PROBLEMS_MAX, "problems are bounded");
-    assert!(problems.iter().all(|problem| !problem.reason.is_empty()), "each refusal has a reason");
+    assert!(problems.iter().all(|problem| !problem.reason.to_string().is_empty()), "each refusal has a reason");
     for publication in publications {
         let texts = publication.concerns.iter().chain([&publication.title]).chain(&publication.url);
         for text in texts {
